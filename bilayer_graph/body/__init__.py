@@ -1,0 +1,39 @@
+"""Body models, their files, joint orders, rotations and the weak-perspective camera."""
+
+from bilayer_graph.body.body_file import read_body_file
+from bilayer_graph.body.body_model import BodyModel, BodyOutput
+from bilayer_graph.body.camera import fit_camera, project
+from bilayer_graph.body.joints import (
+    BONES,
+    COCO_NAMES,
+    COCO_TO_JOINTS,
+    JOINT_NAMES,
+    LEFT_RIGHT,
+    SMPL_JOINT_NAMES,
+    SMPL_PARENTS,
+    SMPL_TO_JOINTS,
+)
+from bilayer_graph.body.rotations import (
+    axis_angle_to_matrix,
+    matrix_to_axis_angle,
+    nearest_rotation,
+)
+
+__all__ = [
+    "BONES",
+    "COCO_NAMES",
+    "COCO_TO_JOINTS",
+    "JOINT_NAMES",
+    "LEFT_RIGHT",
+    "SMPL_JOINT_NAMES",
+    "SMPL_PARENTS",
+    "SMPL_TO_JOINTS",
+    "BodyModel",
+    "BodyOutput",
+    "axis_angle_to_matrix",
+    "fit_camera",
+    "matrix_to_axis_angle",
+    "nearest_rotation",
+    "project",
+    "read_body_file",
+]

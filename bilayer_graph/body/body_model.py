@@ -1,0 +1,158 @@
+"""A body model: shape and pose in, mesh and joints out, by linear blend skinning."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bilayer_graph.body.body_file import BUILTIN_BODY, read_body_file
+from bilayer_graph.body.joints import COCO_NAMES, COCO_TO_JOINTS, SMPL_JOINT_NAMES
+
+_SHAPE_COMPONENTS = 10
+
+
+@dataclass(frozen=True)
+class BodyOutput:
+    """A posed body in camera axes, the pelvis joint at the origin.
+
+    Attributes:
+        vertices: ``[B, V, 3]``, metres.
+        joints24: ``[B, 24, 3]``, metres, in SMPL's order.
+    """
+
+    vertices: Tensor
+    joints24: Tensor
+
+
+class BodyModel(nn.Module):
+    r"""Linear blend skinning with SMPL's fields (Loper et al., 2015).
+
+    .. math::
+        v = \sum_k w_k \, G_k(\theta, J(\beta)) \,
+            (\bar v + B_S \beta + B_P \, \mathrm{vec}(R(\theta) - I))
+
+    Computed in the precision of the buffers, under autocast too: half-precision rotations move
+    the hands by centimetres.
+
+    Args:
+        arrays: Fields as :func:`~bilayer_graph.body.body_file.read_body_file` returns them.
+            Without ``posedirs`` the pose term is left out. Without ``keypoint_regressor`` the
+            COCO keypoints are the skinning joints, and the five face points the head joint.
+
+    Shapes:
+        - ``betas`` [B, 10], ``body_pose`` [B, 23, 3, 3], ``global_orient`` [B, 3, 3]
+        - output: :class:`BodyOutput`
+    """
+
+    v_template: Tensor
+    shapedirs: Tensor
+    posedirs: Tensor | None
+    J_regressor: Tensor
+    weights: Tensor
+    faces: Tensor
+    keypoint_regressor: Tensor
+    joint_regressor: Tensor
+    ancestors: Tensor
+    parents: tuple[int, ...]
+    level_arrays: dict[str, Tensor]
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__()
+        posedirs = arrays.get("posedirs")
+        keypoints = arrays.get("keypoint_regressor")
+        if keypoints is None:
+            keypoints = _keypoints_from_joints(arrays["J_regressor"])
+        fixed = {
+            "v_template": arrays["v_template"],
+            "shapedirs": arrays["shapedirs"][..., :_SHAPE_COMPONENTS],
+            "posedirs": posedirs if posedirs is not None and posedirs.any() else None,
+            "J_regressor": arrays["J_regressor"],
+            "weights": arrays["weights"],
+            "keypoint_regressor": keypoints,
+            "joint_regressor": keypoints[list(COCO_TO_JOINTS)],
+        }
+        for name, array in fixed.items():
+            tensor = None if array is None else torch.tensor(array, dtype=torch.float32)
+            self.register_buffer(name, tensor, persistent=False)
+        self.register_buffer("faces", torch.tensor(arrays["f"]).long(), persistent=False)
+        self.parents = tuple(int(parent) for parent in arrays["kintree_table"][0])
+        self.register_buffer("ancestors", _ancestors(self.parents), persistent=False)
+        self.level_arrays = {
+            name: torch.as_tensor(array)
+            for name, array in arrays.items()
+            if name.startswith(("level_", "up_"))
+        }
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> "BodyModel":
+        """Body model of a file, or the built-in body when ``path`` is ``None``."""
+        return cls(read_body_file(BUILTIN_BODY if path is None else path))
+
+    def forward(self, betas: Tensor, body_pose: Tensor, global_orient: Tensor) -> BodyOutput:
+        """Pose bodies; see the class for the shapes."""
+        with torch.autocast(self.v_template.device.type, enabled=False):
+            betas, body_pose, global_orient = (
+                tensor.to(self.v_template.dtype) for tensor in (betas, body_pose, global_orient)
+            )
+            shaped = self.v_template + torch.einsum("vcs,bs->bvc", self.shapedirs, betas)
+            rest_joints = self.J_regressor @ shaped
+            if self.posedirs is not None:
+                eye = torch.eye(3, dtype=betas.dtype, device=betas.device)
+                pose = (body_pose - eye).flatten(1)
+                shaped = shaped + torch.einsum("vcp,bp->bvc", self.posedirs, pose)
+            rotations = torch.cat([global_orient[:, None], body_pose], 1)
+            turn, joints = self._move_joints(rotations, rest_joints)
+            # A joint carries rest-pose points along by turning them about its rest position.
+            shift = joints - (turn * rest_joints[..., None, :]).sum(-1)
+            carried = torch.cat([turn, shift[..., None]], -1).permute(0, 2, 3, 1)
+            blended = carried @ self.weights.mT
+            vertices = (blended[:, :, :3] * shaped.mT[:, None]).sum(2) + blended[:, :, 3]
+            root = joints[:, :1]
+            return BodyOutput(vertices.mT - root, joints - root)
+
+    def joints(self, vertices: Tensor) -> Tensor:
+        """The 12 joints of meshes: ``[.., V, 3]`` to ``[.., 12, 3]``."""
+        return _regress(self.joint_regressor, vertices)
+
+    def keypoints(self, vertices: Tensor) -> Tensor:
+        """The 17 COCO keypoints of meshes: ``[.., V, 3]`` to ``[.., 17, 3]``."""
+        return _regress(self.keypoint_regressor, vertices)
+
+    def _move_joints(self, rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
+        """World rotations ``[B, 24, 3, 3]`` and positions ``[B, 24, 3]`` of the joints."""
+        origin = torch.zeros_like(rest_joints[:, :1])
+        offsets = rest_joints - torch.cat([rest_joints, origin], 1)[:, self.ancestors[0, :-1]]
+        world = torch.nn.functional.pad(
+            torch.cat([rotations, offsets[..., None]], -1), (0, 0, 0, 1)
+        )
+        world[..., 3, 3] = 1
+        nobody = torch.eye(4, dtype=world.dtype, device=world.device).expand(len(world), 1, 4, 4)
+        world = torch.cat([world, nobody], 1)
+        # Each step doubles the length of the path to the root that a transform covers.
+        for ancestor in self.ancestors:
+            world = world[:, ancestor] @ world
+        return world[:, :-1, :3, :3], world[:, :-1, :3, 3]
+
+
+def _ancestors(parents: tuple[int, ...]) -> Tensor:
+    """Row i names each joint's 2^i-th ancestor; joint 24 stands for "none" and is its own."""
+    none = len(parents)
+    row = torch.tensor([none if parent < 0 else parent for parent in parents] + [none])
+    rows = []
+    while (row != none).any():
+        rows.append(row)
+        row = row[row]
+    return torch.stack(rows)
+
+
+def _regress(regressor: Tensor, vertices: Tensor) -> Tensor:
+    with torch.autocast(vertices.device.type, enabled=False):
+        return regressor @ vertices.to(regressor.dtype)
+
+
+def _keypoints_from_joints(joint_regressor: np.ndarray) -> np.ndarray:
+    names = [name if name in SMPL_JOINT_NAMES else "head" for name in COCO_NAMES]
+    return joint_regressor[[SMPL_JOINT_NAMES.index(name) for name in names]]

@@ -1,0 +1,49 @@
+"""Weak-perspective camera: a scale and a shift in the picture plane."""
+
+import torch
+from torch import Tensor
+
+
+def project(points: Tensor, camera: Tensor) -> Tensor:
+    r"""Project points with a weak-perspective camera, :math:`x = s (X_{xy} + t)`.
+
+    Args:
+        points: ``[B, N, 3]``, metres, camera axes (x right, y down, z forward).
+        camera: ``[B, 3]`` as ``(s, tx, ty)``; ``s`` in crop units per metre, ``t`` in metres.
+
+    Returns:
+        ``[B, N, 2]``, crop coordinates in [-1, 1] (x right, y down).
+    """
+    return camera[:, None, :1] * (points[..., :2] + camera[:, None, 1:])
+
+
+def fit_camera(points3d: Tensor, points2d: Tensor, visible: Tensor | None = None) -> Tensor:
+    r"""Camera that projects 3D points nearest to given 2D points, in closed form.
+
+    Minimises :math:`\sum_i w_i |s (X_i + t) - x_i|^2`. Two or more distinct visible points
+    determine it; with fewer, or where the best scale is not positive, the scale is 1e-3.
+
+    Args:
+        points3d: ``[B, N, 3]``, metres, camera axes.
+        points2d: ``[B, N, 2]``, crop coordinates.
+        visible: ``[B, N]``, booleans or non-negative weights; all points count when ``None``.
+            Points of weight 0 may hold anything, NaN included.
+
+    Returns:
+        ``[B, 3]`` as ``(s, tx, ty)``.
+    """
+    flat = points3d[..., :2]
+    weight = torch.ones_like(flat[..., 0]) if visible is None else visible.to(flat.dtype)
+    weight = weight / weight.sum(-1, keepdim=True).clamp_min(1e-9)
+    used = weight[..., None] > 0
+    source = torch.where(used, flat, 0)
+    target = torch.where(used, points2d, 0)
+    weight = weight[..., None]
+    source_mean = (weight * source).sum(-2)
+    target_mean = (weight * target).sum(-2)
+    source = source - source_mean[:, None]
+    target = target - target_mean[:, None]
+    spread = (weight * source.square()).sum((-1, -2))
+    scale = (weight * source * target).sum((-1, -2)) / spread.clamp_min(1e-12)
+    scale = scale.clamp_min(1e-3)[:, None]
+    return torch.cat([scale, target_mean / scale - source_mean], -1)

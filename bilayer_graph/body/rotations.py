@@ -1,0 +1,94 @@
+"""Rotations between axis-angle vectors, matrices and unconstrained 3 x 3 outputs."""
+
+import torch
+from torch import Tensor
+
+
+def axis_angle_to_matrix(vector: Tensor) -> Tensor:
+    r"""Rotation matrices of axis-angle vectors (Rodrigues' formula).
+
+    .. math:: R = I + \frac{\sin\theta}{\theta} K + \frac{1 - \cos\theta}{\theta^2} K^2
+
+    with :math:`\theta = |v|` and :math:`K` the cross-product matrix of :math:`v`. The gradient
+    is finite everywhere, also at the zero vector.
+
+    Args:
+        vector: ``[..., 3]``, direction = axis, length = angle in radians.
+
+    Returns:
+        ``[..., 3, 3]``.
+    """
+    angle = vector.square().sum(-1).clamp_min(1e-24).sqrt()[..., None, None]
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    # K^2 = v v^T - |v|^2 I, written out so that autocast cannot lower it to half precision.
+    outer = vector[..., :, None] * vector[..., None, :]
+    eye = torch.eye(3, dtype=vector.dtype, device=vector.device)
+    square = outer - vector.square().sum(-1)[..., None, None] * eye
+    sine = torch.sinc(angle / torch.pi)
+    cosine = 0.5 * torch.sinc(angle / (2 * torch.pi)).square()
+    return eye + sine * cross + cosine * square
+
+
+def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
+    """Axis-angle vectors of rotation matrices, of length at most pi.
+
+    Goes through the best conditioned of four quaternion formulas, so it keeps its accuracy near
+    the identity and near half turns.
+
+    Args:
+        matrix: ``[..., 3, 3]`` rotations.
+
+    Returns:
+        ``[..., 3]``, radians.
+    """
+    m00, m01, m02, m10, m11, m12, m20, m21, m22 = matrix.flatten(-2).unbind(-1)
+    # Row k is the quaternion (w, x, y, z) times four times its own k-th component.
+    rows = [
+        [1 + m00 + m11 + m22, m21 - m12, m02 - m20, m10 - m01],
+        [m21 - m12, 1 + m00 - m11 - m22, m10 + m01, m02 + m20],
+        [m02 - m20, m10 + m01, 1 - m00 + m11 - m22, m12 + m21],
+        [m10 - m01, m02 + m20, m12 + m21, 1 - m00 - m11 + m22],
+    ]
+    candidates = torch.stack([torch.stack(row, -1) for row in rows], -2)
+    best = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None]
+    best = best.expand(*best.shape[:-2], 1, 4)
+    quaternion = torch.nn.functional.normalize(candidates.gather(-2, best).squeeze(-2), dim=-1)
+    quaternion = torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+    real, imaginary = quaternion[..., :1], quaternion[..., 1:]
+    sine = imaginary.square().sum(-1, keepdim=True).clamp_min(1e-24).sqrt()
+    return imaginary * (2 * torch.atan2(sine, real) / sine)
+
+
+def nearest_rotation(matrix: Tensor) -> Tensor:
+    r"""Rotations nearest to matrices in the Frobenius norm (special orthogonal Procrustes).
+
+    .. math:: R = U \, \mathrm{diag}(1, 1, \det(U V^T)) \, V^T, \quad M = U S V^T
+
+    The gradient is that of the projection itself. It divides by *sums* of singular values, where
+    autograd through the SVD divides by their differences and gives NaN at every matrix that is
+    a rotation already. It is exact to first order and is not meant to be differentiated twice.
+
+    Args:
+        matrix: ``[..., 3, 3]``. Half precision is computed and returned in float32.
+
+    Returns:
+        ``[..., 3, 3]``.
+    """
+    if matrix.dtype in (torch.float16, torch.bfloat16):
+        matrix = matrix.float()
+    with torch.autocast(matrix.device.type, enabled=False):
+        fixed = matrix.detach()
+        left, singular, right_t = torch.linalg.svd(fixed)
+        sign = torch.linalg.det(left @ right_t).sign()
+        flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)
+        rotation = (left * flip[..., None, :]) @ right_t
+        singular = singular * flip
+        sums = singular[..., :, None] + singular[..., None, :]
+        floor = torch.finfo(sums.dtype).eps * singular[..., :1, None].clamp_min(1.0)
+        right = right_t.mT
+        # R^T dM = W P + dP with W antisymmetric and P symmetric: solve for W in the basis of P.
+        change = rotation.mT @ (matrix - fixed)
+        turn = right_t @ (change - change.mT) @ right / torch.maximum(sums, floor)
+        return rotation + rotation @ right @ turn @ right_t

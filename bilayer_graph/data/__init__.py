@@ -1,0 +1,5 @@
+"""Synthetic pictures, readers of files, and pictures of results."""
+
+from bilayer_graph.data.synthetic import SyntheticBodies
+
+__all__ = ["SyntheticBodies"]

@@ -1,0 +1,121 @@
+"""Procedural backgrounds: gradients, noise at several scales, walls and floors, things and blobs."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bilayer_graph.data.draws import Draws
+from bilayer_graph.data.patterns import hue_to_rgb
+
+_THINGS = 7
+_BLOBS = 4
+
+
+def sample_backgrounds(draws: Draws, size: int) -> Tensor:
+    """Draws one background a sample.
+
+    They are computed at half the size and enlarged, as out of focus as a background mostly is.
+
+    Returns:
+        [B, 3, size, size] in [0, 1].
+    """
+    half = (size + 1) // 2
+    x, y = _grid(half, draws.device)
+    picture = _wall(draws, x, y) + _noise(draws, half)
+    picture = _floor(draws, picture, x, y)
+    for number in range(_THINGS):
+        picture = _thing(draws, picture, x, y, f"thing {number}")
+    for number in range(_BLOBS):
+        picture = _blob(draws, picture, x, y, f"blob {number}")
+    return F.interpolate(picture, (size, size), mode="bilinear").clamp(0, 1)
+
+
+def _grid(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Columns [1, 1, S] and rows [1, S, 1] in [-1, 1]."""
+    line = (torch.arange(size, device=device) + 0.5) * (2 / size) - 1
+    return line.view(1, 1, -1), line.view(1, -1, 1)
+
+
+def _number(draws: Draws, name: str, low: float = 0.0, high: float = 1.0) -> Tensor:
+    return draws.uniform(name, 1, 1, low=low, high=high)
+
+
+def _colour(draws: Draws, name: str) -> Tensor:
+    """Colours of rooms and streets [B, 3, 1, 1]: greyer than clothes."""
+    hue, saturation, value = draws.uniform(name, 3).unbind(-1)
+    return hue_to_rgb(hue, 0.55 * saturation**2, 0.1 + 0.85 * value)[..., None, None]
+
+
+def _wall(draws: Draws, x: Tensor, y: Tensor) -> Tensor:
+    """A gradient between two colours, with stripes in one picture of four."""
+    angle = _number(draws, "wall angle", high=2 * math.pi)
+    along = x * angle.cos() + y * angle.sin()
+    first, second = _colour(draws, "wall"), _colour(draws, "wall 2")
+    share = (0.5 + 0.4 * along).unsqueeze(1) * draws.uniform("contrast", 1, 1, 1)
+    stripe = _number(draws, "stripes", low=6, high=40)
+    wave = (along * stripe).sin().unsqueeze(1) * 0.08
+    return torch.lerp(first, second, share) + wave * draws.chance("striped", 0.15, 1, 1, 1)
+
+
+def _noise(draws: Draws, size: int) -> Tensor:
+    """Smooth random fields from coarse to fine, each with a strength of its own."""
+    total: Tensor | float = 0.0
+    for cells in (4, 9, 20, 45):
+        field = draws.uniform(f"noise {cells}", 3, cells, cells, low=-1.0)
+        # Partly grey: real textures vary in brightness more than in colour.
+        field = torch.lerp(field, field.mean(1, keepdim=True) * 1.7, 0.85)
+        strength = draws.uniform(f"noise {cells} strength", 1, 1, 1, high=0.6) ** 3
+        total = total + F.interpolate(field * strength, (size, size), mode="bilinear")
+    return torch.as_tensor(total)
+
+
+def _floor(draws: Draws, picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """A floor below a slightly tilted edge, often with boards or tiles, in 2 pictures of 3."""
+    edge = _number(draws, "horizon", low=-0.2, high=0.9) + x * _number(
+        draws, "floor tilt", low=-0.15, high=0.15
+    )
+    below = (y - edge).clamp_min(0)
+    depth = 1 / (below + 0.15)
+    tiles = (x * depth * _number(draws, "boards", low=2, high=12)).sin() * 0.6 + (
+        depth * _number(draws, "tiles", low=0, high=12)
+    ).sin() * 0.4
+    texture = tiles * _number(draws, "floor contrast", high=0.2)
+    floor = _colour(draws, "floor") + texture.unsqueeze(1)
+    floor = torch.lerp(picture, floor, 0.85)
+    there = (y > edge) & draws.chance("floor", 0.65, 1, 1)
+    return torch.where(there.unsqueeze(1), floor, picture)
+
+
+def _thing(draws: Draws, picture: Tensor, x: Tensor, y: Tensor, name: str) -> Tensor:
+    """A turned rectangle or ellipse, shaded from one side to the other; absent in 4 of 10."""
+    u, v = _frame(draws, x, y, name)
+    power = torch.where(draws.chance(f"{name} round", 0.3, 1, 1), 1.0, 4.0)
+    inside = (u * u) ** power + (v * v) ** power < 1
+    inside = inside & draws.chance(f"{name} there", 0.6, 1, 1)
+    stripes = (u * _number(draws, f"{name} stripes", low=2, high=25)).sin()
+    shade = 0.1 * v + 0.08 * stripes * draws.chance(f"{name} striped", 0.3, 1, 1)
+    return torch.where(inside.unsqueeze(1), _colour(draws, name) + shade.unsqueeze(1), picture)
+
+
+def _blob(draws: Draws, picture: Tensor, x: Tensor, y: Tensor, name: str) -> Tensor:
+    """A blurred spot of light or colour."""
+    u, v = _frame(draws, x, y, name)
+    weight = torch.exp(-2 * (u * u + v * v)) * _number(draws, f"{name} weight", high=0.8)
+    weight = weight * draws.chance(f"{name} there", 0.4, 1, 1)
+    return torch.lerp(picture, _colour(draws, name), weight.unsqueeze(1))
+
+
+def _frame(draws: Draws, x: Tensor, y: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Coordinates of a random place, direction and size."""
+    x = x - _number(draws, f"{name} x", low=-1.1, high=1.1)
+    y = y - _number(draws, f"{name} y", low=-1.1, high=1.1)
+    # Most things stand upright.
+    angle = _number(draws, f"{name} angle", low=-1.0) ** 3 * math.pi / 2
+    width = 0.06 + 0.6 * _number(draws, f"{name} width") ** 2
+    height = 0.06 + 0.8 * _number(draws, f"{name} height") ** 2
+    u = (x * angle.cos() + y * angle.sin()) / width
+    return u, (y * angle.cos() - x * angle.sin()) / height

@@ -1,0 +1,173 @@
+"""A synthetic dataset: pictures of dressed bodies with everything that a model is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bilayer_graph.body.body_model import BodyModel
+from bilayer_graph.body.camera import project
+from bilayer_graph.data.backgrounds import sample_backgrounds
+from bilayer_graph.data.clothes import Landmarks, Outfit
+from bilayer_graph.data.draws import Draws
+from bilayer_graph.data.keypoint_noise import detect_keypoints
+from bilayer_graph.data.occluders import add_occluders
+from bilayer_graph.data.poses import sample_poses
+from bilayer_graph.data.rasterizer import Hits, rasterize_hits
+from bilayer_graph.data.sensor import Sensor
+from bilayer_graph.data.shading import Light, Normals
+from bilayer_graph.data.views import sample_cameras, sample_orientations
+
+# Pictures rendered together: larger blocks fall out of a CPU's cache.
+_BLOCK = 16
+_SHAPE_LIMIT = 2.5
+# A joint is seen when the surface before it is at most this deep flesh away, in metres.
+_FLESH = 0.14
+
+
+class SyntheticBodies(Dataset[dict[str, Tensor]]):
+    """Rendered people: sample ``i`` depends on ``seed`` and ``i`` only, not on its batch.
+
+    Rendering runs on the device of the body; the samples stay there. The camera is exactly weak
+    perspective, so labels and pictures agree to the pixel.
+
+    Args:
+        body: Body model that is posed and rendered.
+        size: Number of samples.
+        image_size: Side of the pictures in pixels.
+        seed: Seed of the dataset; datasets of different seeds share no sample.
+
+    Sample (float32, crop coordinates in [-1, 1] with x right and y down, metres in camera axes):
+        - ``image`` [3, S, S]: RGB in [0, 1], in steps of 1/255.
+        - ``keypoints`` [12, 3]: x, y, confidence in (0, 1] as from a detector; zeros where missed.
+        - ``keypoints_true`` [12, 2]: the projected joints.
+        - ``visible`` [12] bool: inside the picture, not behind an occluder nor, by the depth buffer,
+          behind another part of the body.
+        - ``vertices`` [V, 3], ``joints`` [12, 3]: relative to the pelvis.
+        - ``global_orient`` [3, 3], ``body_pose`` [23, 3, 3], ``betas`` [10].
+        - ``camera`` [3]: (s, tx, ty).
+    """
+
+    def __init__(self, body: BodyModel, size: int, image_size: int = 224, seed: int = 0) -> None:
+        self.body = body
+        self.size = size
+        self.image_size = image_size
+        self.seed = seed
+        self._rest_joints = body.J_regressor @ body.v_template
+        self._face_points = body.v_template[body.faces].flatten(1)
+        self._landmarks = Landmarks(body)
+        self._normals = Normals(body.faces, len(body.v_template))
+        self._sensor = Sensor(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where samples are rendered and left."""
+        return self.body.v_template.device
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Tensor]]:
+        """Renders a batch at once; `torch.utils.data.DataLoader` calls this by itself."""
+        batch = self.batch(indices)
+        return [
+            {name: values[place] for name, values in batch.items()} for place in range(len(indices))
+        ]
+
+    @torch.no_grad()
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """The samples of ``indices``, collated: every entry has a leading batch dimension.
+
+        Raises:
+            IndexError: An index is outside the dataset.
+        """
+        indices = [range(self.size)[index] for index in indices]
+        blocks = [
+            self._block(torch.tensor(indices[start : start + _BLOCK], device=self.device))
+            for start in range(0, len(indices), _BLOCK)
+        ]
+        return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
+
+    def _block(self, index: Tensor) -> dict[str, Tensor]:
+        draws = Draws(self.seed, index)
+        sample = self._sample_person(draws)
+        image, visible = self._render(draws, sample)
+        corner_low, corner_high = sample["points"].amin(1), sample["points"].amax(1)
+        box = (corner_high - corner_low).amax(-1)
+        del sample["points"]
+        return {
+            "image": image,
+            "keypoints": detect_keypoints(draws, sample["keypoints_true"], visible, box),
+            "visible": visible,
+            **sample,
+        }
+
+    def _sample_person(self, draws: Draws) -> dict[str, Tensor]:
+        """Shape, pose and camera, and what follows from them; ``points`` are projected vertices."""
+        betas = draws.normal("betas", 10).clamp(-_SHAPE_LIMIT, _SHAPE_LIMIT)
+        pose = sample_poses(draws, self._rest_joints, self.body.parents)
+        orient = sample_orientations(draws)
+        vertices = self.body(betas, pose, orient).vertices
+        joints = self.body.joints(vertices)
+        camera = sample_cameras(draws, self.body.keypoints(vertices))
+        return {
+            "keypoints_true": project(joints, camera),
+            "global_orient": orient,
+            "body_pose": pose,
+            "betas": betas,
+            "vertices": vertices,
+            "joints": joints,
+            "camera": camera,
+            "points": project(vertices, camera),
+        }
+
+    def _render(self, draws: Draws, sample: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        side = self.image_size
+        vertices, points = sample["vertices"], sample["keypoints_true"]
+        pixels = (sample["points"] + 1) * (side / 2)
+        hits = rasterize_hits(pixels, vertices[..., 2], self.body.faces, side, side)
+        image = sample_backgrounds(draws, side)
+        # The place of a pixel in [B, H, W] to its place in [B, 3, H, W], then channel by channel.
+        target = hits.pixel + hits.picture * (2 * side * side)
+        for channel, colour in enumerate(self._colours(draws, vertices, hits).unbind(-1)):
+            image.view(-1)[target + channel * side * side] = colour
+        image, covered = add_occluders(draws, image, points)
+        depth = image.new_full((len(image), side, side), torch.inf)
+        depth.view(-1)[hits.pixel] = hits.depth
+        depth = depth.masked_fill(covered, -torch.inf)
+        place = ((points + 1) * (side / 2)).floor().long()
+        inside = ((place >= 0) & (place < side)).all(-1)
+        column, row = place.clamp(0, side - 1).unbind(-1)
+        picture = torch.arange(len(image), device=image.device).unsqueeze(1)
+        seen = depth[picture, row, column] > sample["joints"][..., 2] - _FLESH
+        return self._sensor(draws, image), inside & seen
+
+    def _colours(self, draws: Draws, vertices: Tensor, hits: Hits) -> Tensor:
+        """Lit colours [P, 3] of the covered pixels."""
+        weights = hits.barycentric.unsqueeze(-1)
+        template = self._face_points.index_select(0, hits.face).view(-1, 3, 3)
+        template = (template * weights).sum(1)
+        colour, cloth = Outfit(draws, self._landmarks).colours(template, hits.picture)
+        normals = self._normals(vertices).flatten(0, 1)
+        corners = self.body.faces.index_select(0, hits.face)
+        corners = corners + (hits.picture * vertices.shape[1]).unsqueeze(-1)
+        normal = normals.index_select(0, corners.flatten()).view(-1, 3, 3)
+        normal = F.normalize((normal * weights).sum(1), dim=-1)
+        light = Light(draws)(normal, hits.picture)
+        folds = _folds(draws, template, hits.picture) * cloth.unsqueeze(-1)
+        return (colour * light * (1 + folds)).clamp(0, 1)
+
+
+def _folds(draws: Draws, points: Tensor, sample: Tensor) -> Tensor:
+    """Brightness [P, 1] of the folds of cloth: two crossed waves on the T-pose."""
+    wave = draws.normal("folds", 2, 3) * 30
+    u, v = (points.unsqueeze(1) * wave.index_select(0, sample)).sum(-1).unbind(-1)
+    strength = draws.uniform("fold strength", high=0.25).take(sample)
+    return (strength * (u.sin() + (v + 2 * u.cos()).sin()) / 2).unsqueeze(-1)

@@ -1,0 +1,115 @@
+"""The image encoder: a torchvision backbone, its four stages and the pooled feature."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from bilayer_graph.errors import InputError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ImageEncoder(nn.Module):
+    """A convolutional backbone as four stages, at 1/4, 1/8, 1/16 and 1/32 of the picture.
+
+    Args:
+        stages: The four stages, applied one after the other; the first takes the picture.
+        channels: Number of channels of each stage.
+
+    Shapes:
+        - image: ``[B, 3, H, W]``, RGB in [0, 1]
+        - output: the four feature maps ``[B, C_i, H_i, W_i]``, and the last one's mean ``[B, C_4]``
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, stages: list[nn.Module], channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.channels = channels
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the feature maps and the pooled feature."""
+        x = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps, x.mean(dim=(2, 3))
+
+
+def image_encoder(backbone: str, weights: str | Path | None = None) -> ImageEncoder:
+    """Build the encoder over a torchvision backbone.
+
+    Args:
+        backbone: ``"resnet50"`` (the paper's), ``"resnet18"`` or ``"mobilenet_v2"``.
+        weights: Name of torchvision weights, for example ``"IMAGENET1K_V2"`` (downloaded once by
+            torchvision); a local ``.safetensors`` or ``.pth`` state dict of the torchvision model;
+            or ``None`` for random weights.
+
+    Returns:
+        The encoder, in training mode, convolutions in channels-last layout.
+
+    Raises:
+        InputError: If the backbone or the weights do not exist or do not fit each other.
+    """
+    if backbone not in _SPLITS:
+        raise InputError("backbone", backbone, "no such backbone", f"Give one of {sorted(_SPLITS)}")
+    path = None if weights is None else Path(weights)
+    local = path is not None and (path.exists() or path.suffix in (".safetensors", ".pth"))
+    try:
+        net = torchvision.models.get_model(backbone, weights=None if local else weights)
+    except (KeyError, ValueError) as error:
+        known = [entry.name for entry in torchvision.models.get_model_weights(backbone)]
+        raise InputError(
+            "weights", weights, f"{backbone} has no such weights", f"Give a file or one of {known}"
+        ) from error
+    if path is not None and local:
+        _load_backbone(net, path, backbone)
+    stages, channels = _SPLITS[backbone](net)
+    return ImageEncoder(stages, channels).to(memory_format=torch.channels_last)
+
+
+def _load_backbone(net: nn.Module, path: Path, backbone: str) -> None:
+    remedy = f"Give the state dict of torchvision's {backbone} as .safetensors or .pth"
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        # The classifier is not used, so files without one, or with other classes, are welcome.
+        state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
+        missing, unexpected = net.load_state_dict(state, strict=False)
+    except Exception as error:
+        raise InputError("weights", path, f"cannot be read as weights ({error})", remedy) from error
+    missing = [key for key in missing if not key.startswith(("fc.", "classifier."))]
+    if missing or unexpected:
+        problem = f"lacks {missing[:3]}, has unknown {unexpected[:3]}"
+        raise InputError("weights", path, problem, remedy)
+
+
+def _split_resnet(net: nn.Module) -> tuple[list[nn.Module], tuple[int, ...]]:
+    stem = (net.conv1, net.bn1, net.relu, net.maxpool)
+    stages = [nn.Sequential(*stem, net.layer1), net.layer2, net.layer3, net.layer4]
+    width = net.fc.in_features // 8
+    return stages, (width, 2 * width, 4 * width, 8 * width)
+
+
+def _split_mobilenet(net: nn.Module) -> tuple[list[nn.Module], tuple[int, ...]]:
+    layers = net.features
+    return [layers[:4], layers[4:7], layers[7:14], layers[14:]], (24, 32, 96, 1280)
+
+
+_SPLITS: dict[str, Callable[[nn.Module], tuple[list[nn.Module], tuple[int, ...]]]] = {
+    "resnet50": _split_resnet,
+    "resnet18": _split_resnet,
+    "mobilenet_v2": _split_mobilenet,
+}

@@ -1,0 +1,57 @@
+"""From node features to coordinates and to the camera."""
+
+import torch
+from torch import Tensor, nn
+
+from bilayer_graph.nn import GroupNorm
+
+FIRST_SCALE = 0.9
+"""Scale that the camera starts from: a standing adult of 1.7 m fills three quarters of the crop."""
+
+
+class NodeHead(nn.Module):
+    r"""Two graph-linear layers: :math:`Y = L_2(\mathrm{ReLU}(L_1(\mathrm{ReLU}(\mathrm{GN}(X)))))`.
+
+    The last layer runs in float32 under autocast too: bfloat16 rounds coordinates by millimetres.
+
+    Args:
+        in_channels: Size of each input feature, a multiple of 8.
+        out_channels: Size of each output feature.
+
+    Shapes:
+        - input: ``[B, N, C_in]``
+        - output: ``[B, N, C_out]``, float32 (or float64)
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm = GroupNorm(in_channels)
+        self.lin_in = nn.Linear(in_channels, in_channels // 2)
+        self.lin_out = nn.Linear(in_channels // 2, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return one output a node."""
+        x = self.lin_in(self.norm(x).relu()).relu()
+        with torch.autocast(x.device.type, enabled=False):
+            return self.lin_out(x.to(self.lin_out.weight.dtype))
+
+
+class CameraHead(nn.Module):
+    r"""A weak-perspective camera :math:`(s, t_x, t_y)`: the mean over the vertices of a node head.
+
+    Args:
+        channels: Size of each vertex's feature, a multiple of 8.
+
+    Shapes:
+        - input: ``[B, N, C]``
+        - output: ``[B, 3]``; ``s`` in crop units a metre, positive; ``t`` in metres
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.head = NodeHead(channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the camera."""
+        log_scale, shift = self.head(x).mean(dim=1).split([1, 2], dim=1)
+        return torch.cat([FIRST_SCALE * log_scale.exp(), shift], dim=1)

@@ -1,0 +1,127 @@
+"""What the nodes of the two graphs start from: local features at joints, the image at vertices."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+MIN_BOX = 0.05
+"""Smallest side of a joint's box, in crop coordinates: a foreshortened person still needs one."""
+
+
+def mean_bone_length(
+    points: Tensor, present: Tensor, bones: Sequence[tuple[int, int]], default: float = 0.3
+) -> Tensor:
+    """Return the mean length of the bones whose two ends are present.
+
+    Args:
+        points: 2D joints in crop coordinates, shape ``[B, J, 2]``.
+        present: Which joints are known, shape ``[B, J]``.
+        bones: Pairs of joints.
+        default: Length in crop coordinates for a person without any complete bone.
+
+    Returns:
+        Shape ``[B]``, crop coordinates, at least :data:`MIN_BOX`.
+    """
+    start, end = torch.tensor(bones, device=points.device).unbind(1)
+    length = (points[:, start] - points[:, end]).norm(dim=-1)
+    complete = (present[:, start] & present[:, end]).to(length.dtype)
+    count = complete.sum(dim=1)
+    mean = (length * complete).sum(dim=1) / count.clamp(min=1)
+    return torch.where(count > 0, mean, default).clamp(min=MIN_BOX)
+
+
+class JointFeatures(nn.Module):
+    r"""The input of the skeleton graph: where each joint is, and what the picture shows there.
+
+    .. math:: x_j = W \, [\,p_j, c_j, \bar x_j, \mathrm{RoIAlign}_1(p_j), \ldots,
+        \mathrm{RoIAlign}_4(p_j)\,] + b
+
+    with the 2D position :math:`p_j`, its confidence :math:`c_j` and the template joint
+    :math:`\bar x_j`, which tells left from right. The box of a patch is centred on the joint; its
+    side is the mean bone length in that picture. A joint of confidence 0 is missing: of its input
+    only the template joint remains.
+
+    Args:
+        stage_channels: Number of channels of each feature map.
+        channels: Size of each output feature.
+        joints: Template joints in metres, shape ``[J, 3]``.
+        bones: Pairs of joints whose mean length is the side of a box.
+
+    Shapes:
+        - maps: feature maps ``[B, C_i, H_i, W_i]`` of one square picture
+        - keypoints: ``[B, J, 3]``, x and y in crop coordinates [-1, 1], confidence in [0, 1]
+        - output: ``[B, J, C]``
+    """
+
+    joints: Tensor
+
+    def __init__(
+        self,
+        stage_channels: Sequence[int],
+        channels: int,
+        joints: Tensor,
+        bones: Sequence[tuple[int, int]],
+    ) -> None:
+        super().__init__()
+        self.bones = tuple(bones)
+        self.register_buffer("joints", joints, persistent=False)
+        # One linear layer over the concatenation, as two: each part is initialised by its own size.
+        self.lin_position = nn.Linear(6, channels)
+        self.lin_patch = nn.Linear(sum(stage_channels), channels, bias=False)
+
+    def forward(self, maps: list[Tensor], keypoints: Tensor) -> Tensor:
+        """Return the features of the joints."""
+        batch, num_joints, _ = keypoints.shape
+        confidence = keypoints[..., 2:]
+        present = confidence > 0
+        position = torch.where(present, keypoints[..., :2], 0)
+        patches = self._patches(maps, position, present[..., 0]) * present
+        template = self.joints.expand(batch, num_joints, 3)
+        located = self.lin_position(torch.cat([position, confidence, template], dim=-1))
+        return located + self.lin_patch(patches)
+
+    def _patches(self, maps: list[Tensor], position: Tensor, present: Tensor) -> Tensor:
+        batch, num_joints, _ = position.shape
+        half = mean_bone_length(position, present, self.bones).view(batch, 1, 1) / 2
+        # From [-1, 1] to the unit square, whatever the size of a map.
+        corners = torch.cat([position - half, position + half], dim=-1) / 2 + 0.5
+        image = torch.arange(batch, device=position.device).repeat_interleave(num_joints)
+        boxes = torch.cat([image.to(corners.dtype).unsqueeze(1), corners.view(-1, 4)], dim=1)
+        patches = [
+            # In float32: in half precision a box is off by whole pixels.
+            roi_align(x.float(), boxes.float(), 1, x.size(-1), sampling_ratio=2, aligned=True)
+            for x in maps
+        ]
+        return torch.cat(patches, dim=1).view(batch, num_joints, -1)
+
+
+class MeshFeatures(nn.Module):
+    r"""The input of the mesh graph: template coordinates and the pooled image feature.
+
+    .. math:: x_v = W [\bar x_v + g] + b = W_x \bar x_v + W_g g + b
+
+    where ``+`` inside the brackets concatenates; the image part is computed once an image.
+
+    Args:
+        image_channels: Size of the pooled image feature.
+        channels: Size of each output feature.
+        vertices: Template vertices in metres, shape ``[N, 3]``.
+
+    Shapes:
+        - pooled: ``[B, C_image]``
+        - output: ``[B, N, C]``
+    """
+
+    vertices: Tensor
+
+    def __init__(self, image_channels: int, channels: int, vertices: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("vertices", vertices, persistent=False)
+        self.lin_position = nn.Linear(3, channels)
+        self.lin_image = nn.Linear(image_channels, channels, bias=False)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return the features of the vertices."""
+        return self.lin_position(self.vertices) + self.lin_image(pooled).unsqueeze(1)

@@ -1,0 +1,18 @@
+"""Graph layers and blocks."""
+
+from bilayer_graph.nn.bilayer_block import BilayerBlock
+from bilayer_graph.nn.fusion_conv import FusionConv
+from bilayer_graph.nn.gcn_block import FusionBlock, GCNBlock
+from bilayer_graph.nn.graph_conv import GraphConv
+from bilayer_graph.nn.group_norm import GroupNorm
+from bilayer_graph.nn.static_graph import StaticGraph
+
+__all__ = [
+    "BilayerBlock",
+    "FusionBlock",
+    "FusionConv",
+    "GCNBlock",
+    "GraphConv",
+    "GroupNorm",
+    "StaticGraph",
+]

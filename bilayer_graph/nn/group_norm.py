@@ -1,0 +1,50 @@
+"""GroupNorm for node features."""
+
+import torch
+from torch import Tensor
+
+from bilayer_graph.errors import InputError
+from bilayer_graph.ops import group_norm
+
+CHANNELS_PER_GROUP = 8
+
+
+class GroupNorm(torch.nn.Module):
+    r"""Normalise groups of 8 channels over the nodes of each graph; see :func:`ops.group_norm`.
+
+    Args:
+        channels: Number of channels :math:`C`, a multiple of 8.
+        eps: Added to the variance.
+
+    Shapes:
+        - input: ``[N, C]`` (one graph) or ``[B, N, C]`` (a batch over one topology)
+        - output: as the input
+
+    Source: Wu and He, "Group Normalization", 2018; 8 channels a group as in GraphCMR.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        if channels < 1 or channels % CHANNELS_PER_GROUP:
+            raise InputError(
+                "channels", channels, "not a multiple of 8", "Give a multiple of 8 channels"
+            )
+        self.channels = channels
+        self.eps = eps
+        self.weight = torch.nn.Parameter(torch.empty(channels))
+        self.bias = torch.nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Reset to the plain normalisation: weight 1, bias 0."""
+        torch.nn.init.ones_(self.weight)
+        torch.nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised features."""
+        batched = x if x.dim() == 3 else x.unsqueeze(0)
+        groups = self.channels // CHANNELS_PER_GROUP
+        return group_norm(batched, groups, self.weight, self.bias, self.eps).view_as(x)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.channels})"

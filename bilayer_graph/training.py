@@ -1,0 +1,172 @@
+"""Training: the paper's loss, its keypoint mixing, and validation, as a LightningModule."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from bilayer_graph import losses, metrics
+from bilayer_graph.body import BodyModel, project
+from bilayer_graph.models import BilayerHMR, HMROutput
+
+FOCAL_COEFFICIENT = 5.0
+SHAPE_COEFFICIENT = 0.1
+MID_HIP = (2, 3)
+Batch = dict[str, Tensor]
+
+
+def total_loss(out: HMROutput, batch: Batch, vertex_index: Tensor) -> dict[str, Tensor]:
+    r"""Return the terms of the paper's loss and their sum, ``"loss"``.
+
+    .. math:: L = L_m + L_m^{j3d} + L_m^{j2d} + L_s + L_s^{j2d} + L_\theta + \lambda L_\beta
+
+    Args:
+        out: What the model says.
+        batch: Samples as :class:`~bilayer_graph.data.SyntheticBodies` gives them.
+        vertex_index: Row of the full mesh that each predicted vertex is.
+    """
+    true2d = batch["keypoints_true"]
+    pose = torch.cat([out.global_orient.unsqueeze(1), out.body_pose], dim=1)
+    true_pose = torch.cat([batch["global_orient"].unsqueeze(1), batch["body_pose"]], dim=1)
+    focal = losses.focal_regression_loss(out.joints, batch["joints"])
+    terms = {
+        "mesh": losses.vertex_loss(out.vertices, batch["vertices"][:, vertex_index]),
+        "mesh_joints": losses.joint_loss(out.mesh_joints, batch["joints"]),
+        "mesh_2d": losses.projection_loss(project(out.mesh_joints, out.camera), true2d),
+        "skeleton": FOCAL_COEFFICIENT * focal,
+        "skeleton_2d": losses.projection_loss(project(out.joints, out.camera), true2d),
+        "pose": losses.pose_loss(pose, true_pose),
+        "shape": SHAPE_COEFFICIENT * losses.shape_loss(out.betas, batch["betas"]),
+    }
+    return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+
+
+def mix_keypoints(batch: Batch, share: float) -> Tensor:
+    """Replace a random share of the detected joints by the true ones.
+
+    Args:
+        batch: Samples with ``keypoints`` ``[B, J, 3]`` and ``keypoints_true`` ``[B, J, 2]``.
+        share: Probability of the truth for each joint, from 0 to 1.
+
+    Returns:
+        ``[B, J, 3]``; a true joint has confidence 1.
+    """
+    detected = batch["keypoints"]
+    true = torch.nn.functional.pad(batch["keypoints_true"], (0, 1), value=1.0)
+    chosen = torch.rand(detected.shape[:2], device=detected.device) < share
+    return torch.where(chosen.unsqueeze(-1), true, detected)
+
+
+def body_errors(out: HMROutput, batch: Batch, model: BilayerHMR, body: BodyModel) -> Batch:
+    """Return the errors of each sample in millimetres, shape ``[B]`` each.
+
+    ``mpjpe`` and ``pa_mpjpe`` are the skeleton's (12 joints, centred on the mid-hip; after
+    Procrustes alignment), ``mesh_mpjpe`` and ``mesh_pa_mpjpe`` those of the joints regressed from
+    the mesh, ``pve`` and ``smpl_pve`` the mean distance of all vertices of the full mesh,
+    pelvis-centred, for the mesh branch and for the posed body model.
+    """
+    full = model.upsample(out.vertices)[-1]
+    posed = body(out.betas, out.body_pose, out.global_orient).vertices
+    return {
+        "mpjpe": metrics.mpjpe(out.joints, batch["joints"], MID_HIP),
+        "pa_mpjpe": metrics.pa_mpjpe(out.joints, batch["joints"]),
+        "mesh_mpjpe": metrics.mpjpe(out.mesh_joints, batch["joints"], MID_HIP),
+        "mesh_pa_mpjpe": metrics.pa_mpjpe(out.mesh_joints, batch["joints"]),
+        "pve": metrics.pve(full, batch["vertices"]),
+        "smpl_pve": metrics.pve(posed, batch["vertices"]),
+    }
+
+
+@dataclass(frozen=True)
+class MeanBody:
+    """The best answer that ignores the picture: the mean of the training bodies, in camera axes.
+
+    Attributes:
+        joints: ``[12, 3]``, metres.
+        vertices: ``[V, 3]``, metres.
+    """
+
+    joints: Tensor
+    vertices: Tensor
+
+    def errors(self, batch: Batch) -> Batch:
+        """Return the errors of each sample in millimetres, as :func:`body_errors` names them."""
+        joints = self.joints.expand_as(batch["joints"])
+        return {
+            "mpjpe": metrics.mpjpe(joints, batch["joints"], MID_HIP),
+            "pa_mpjpe": metrics.pa_mpjpe(joints, batch["joints"]),
+            "pve": metrics.pve(self.vertices.expand_as(batch["vertices"]), batch["vertices"]),
+        }
+
+
+class BilayerTraining(pl.LightningModule):
+    """Adam, one cycle of the learning rate, the paper's loss and its keypoint mixing.
+
+    The share of true joints falls linearly from 1 to 0 over the training, so that at the end the
+    model sees detections only, as it will when it is used.
+
+    Args:
+        model: The model to train.
+        body: The body that made the data; used for validation.
+        learning_rate: Highest learning rate (the paper: 2.5e-4).
+        total_steps: Number of optimisation steps of the whole training.
+    """
+
+    def __init__(
+        self, model: BilayerHMR, body: BodyModel, learning_rate: float, total_steps: int
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.body = body
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+        keypoints = mix_keypoints(batch, 1 - self.global_step / self.total_steps)
+        terms = total_loss(self.model(batch["image"], keypoints), batch, self.model.vertex_index)
+        self.log("loss", terms["loss"], prog_bar=True)
+        self.log_dict({f"train/{name}": term for name, term in terms.items()})
+        return terms["loss"]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log the errors of one batch, in millimetres."""
+        out = self.model(batch["image"], batch["keypoints"])
+        for name, error in body_errors(out, batch, self.model, self.body).items():
+            shown = name in ("mpjpe", "pa_mpjpe", "pve")
+            self.log(name, error.mean(), prog_bar=shown, batch_size=error.numel())
+
+    def configure_optimizers(self) -> dict[str, object]:
+        """Return Adam and its schedule."""
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=self.total_steps, pct_start=0.1
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class FreshSamples(Sampler[int]):
+    """Walks through a dataset once over many epochs, so that no sample is seen twice.
+
+    Args:
+        epoch_size: Number of samples an epoch.
+    """
+
+    def __init__(self, epoch_size: int) -> None:
+        self.epoch_size = epoch_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this, also when a training is resumed."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the indices of the current epoch."""
+        first = self.epoch * self.epoch_size
+        return iter(range(first, first + self.epoch_size))
+
+    def __len__(self) -> int:
+        return self.epoch_size

@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from bilayer_graph.errors import InputError
+from bilayer_graph.graphs import fusion_graph
+from bilayer_graph.testing import assert_close, sample_features, to_dense
+
+JOINTS, VERTICES = sample_features(5, 3, seed=1), sample_features(11, 3, seed=2)
+
+
+def inverse_distances():
+    joints, vertices = JOINTS.double(), VERTICES.double()
+    return 1 / (vertices.unsqueeze(1) - joints.unsqueeze(0)).square().sum(-1).sqrt()
+
+
+def test_complete():
+    edge_index, weight = fusion_graph(JOINTS, VERTICES)
+    assert edge_index.shape == (2, 55)
+    assert_close(to_dense(edge_index, weight, (5, 11)), inverse_distances(), torch.float32)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_nearest(k):
+    edge_index, weight = fusion_graph(JOINTS, VERTICES, k)
+    assert edge_index.shape == (2, 11 * k)
+    full = inverse_distances()
+    bound = full.sort(dim=1, descending=True).values[:, k - 1 : k]
+    expected = torch.where(full >= bound, full, 0)
+    assert_close(to_dense(edge_index, weight, (5, 11)), expected, torch.float32)
+
+
+def test_edges_are_sorted_by_vertex_and_joint():
+    edge_index, _ = fusion_graph(JOINTS, VERTICES, 3)
+    assert ((edge_index[1] * 5 + edge_index[0]).diff() > 0).all()
+
+
+def test_a_joint_on_a_vertex_counts_as_a_centimetre_apart():
+    point = torch.tensor([[0.3, 0.2, 0.1]])
+    assert_close(fusion_graph(point, point)[1], torch.tensor([100.0]))
+    assert_close(fusion_graph(point, point, min_distance=0.25)[1], torch.tensor([4.0]))
+
+
+def test_nearby_points_far_from_the_origin():
+    joint = torch.tensor([[100.0, 0, 0]])
+    vertex = torch.tensor([[100.0625, 0, 0]])
+    assert_close(fusion_graph(joint, vertex)[1], torch.tensor([16.0]))
+
+
+@pytest.mark.parametrize("k", [0, -1, 6])
+def test_k_out_of_range(k):
+    with pytest.raises(InputError, match=rf"^k={k}: there are 5 joints.*from 1 to 5, or None"):
+        fusion_graph(JOINTS, VERTICES, k)
+
+
+@pytest.mark.parametrize("name", ["joints", "vertices"])
+def test_bad_points(name):
+    points = {"joints": JOINTS, "vertices": VERTICES}
+    with pytest.raises(InputError, match=rf"^{name}=\[4\]: .*Give coordinates of shape"):
+        fusion_graph(**{**points, name: torch.zeros(4)})
+    with pytest.raises(InputError, match=rf"^{name}=.* in row 2: not finite.*Remove or repair"):
+        fusion_graph(**{**points, name: torch.tensor([[0.0] * 3, [1.0] * 3, [torch.nan] * 3])})

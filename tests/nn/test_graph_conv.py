@@ -1,0 +1,189 @@
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+
+from bilayer_graph.errors import InputError
+from bilayer_graph.nn import GraphConv, StaticGraph
+from bilayer_graph.testing import (
+    assert_close,
+    largest_output,
+    random_graph,
+    sample_features,
+    to_dense,
+)
+
+N, E, C_IN, C_OUT = 13, 40, 6, 5
+DTYPE = torch.float64
+EDGE_INDEX, EDGE_WEIGHT = random_graph((N, N), E, seed=1, dtype=DTYPE)
+ADJACENCY = to_dense(EDGE_INDEX, EDGE_WEIGHT, (N, N))
+
+
+def make_conv(bias=True, dtype=DTYPE):
+    torch.manual_seed(0)
+    conv = GraphConv(C_IN, C_OUT, bias=bias).to(dtype)
+    if bias:
+        torch.nn.init.normal_(conv.bias)
+    return conv
+
+
+def features(*batch, dtype=DTYPE):
+    return sample_features(*batch, N, C_IN, seed=2, dtype=dtype)
+
+
+def expected(conv, x):
+    out = ADJACENCY @ x.double() @ conv.lin.weight.detach().double().t()
+    return out if conv.bias is None else out + conv.bias.detach().double()
+
+
+def ways():
+    """Every form that the same adjacency can come in, as the arguments after x."""
+    sparse = torch.sparse_coo_tensor(EDGE_INDEX.flip(0), EDGE_WEIGHT, (N, N)).coalesce()
+    return {
+        "edges": (EDGE_INDEX, EDGE_WEIGHT),
+        "coo": (sparse,),
+        "csr": (sparse.to_sparse_csr(),),
+        "csc": (sparse.to_sparse_csc(),),
+        "matrix": (StaticGraph(EDGE_INDEX, EDGE_WEIGHT, (N, N))(),),
+    }
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse")  # torch's notices about its sparse tensors
+WAYS = pytest.mark.parametrize("way", ways())
+
+
+@WAYS
+@pytest.mark.parametrize("batch", [(), (3,)], ids=["one graph", "batch"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_equals_the_dense_formula(way, batch, bias):
+    conv, x = make_conv(bias), features(*batch)
+    assert_close(conv(x, *ways()[way]), expected(conv, x))
+
+
+@pytest.mark.parametrize("way", ["edges", "matrix"])
+def test_on_the_device(way, device):
+    conv, x = make_conv(dtype=torch.float32), features(2, dtype=torch.float32)
+    weight = EDGE_WEIGHT.float().to(device)
+    adjacency = (EDGE_INDEX.to(device), weight)
+    if way == "matrix":
+        adjacency = (StaticGraph(EDGE_INDEX, EDGE_WEIGHT.float(), (N, N)).to(device)(),)
+    assert_close(conv.to(device)(x.to(device), *adjacency), expected(conv.cpu(), x))
+
+
+def test_without_weights_neighbours_are_added():
+    conv, x = make_conv(bias=False), features(2)
+    plain = to_dense(EDGE_INDEX, None, (N, N)) @ x @ conv.lin.weight.detach().t()
+    assert_close(conv(x, EDGE_INDEX), plain)
+    assert_close(conv(x, StaticGraph(EDGE_INDEX, None, (N, N))()), plain)
+
+
+@WAYS
+def test_gradients(way):
+    conv, x = make_conv(), features(2).requires_grad_()
+    upstream = sample_features(2, N, C_OUT, seed=3, dtype=DTYPE)
+    conv(x, *ways()[way]).backward(upstream)
+    assert_close(x.grad, ADJACENCY.t() @ upstream @ conv.lin.weight)
+    by_weight = torch.einsum("bno,bnc->oc", upstream, ADJACENCY @ x)
+    assert_close(conv.lin.weight.grad, by_weight)
+    assert_close(conv.bias.grad, upstream.sum((0, 1)))
+
+
+@pytest.mark.parametrize("way", ["edges", "coo"])
+def test_gradient_of_the_edge_weights(way):
+    conv, x = make_conv(), features(2)
+    weight = EDGE_WEIGHT.clone().requires_grad_()
+    adjacency = (EDGE_INDEX, weight)
+    if way == "coo":
+        adjacency = (torch.sparse_coo_tensor(EDGE_INDEX.flip(0), weight, (N, N)),)
+    upstream = sample_features(2, N, C_OUT, seed=3, dtype=DTYPE)
+    conv(x, *adjacency).backward(upstream)
+    by_entry = torch.einsum("bio,bjo->ij", upstream, conv.lin(x).detach())
+    assert_close(weight.grad, by_entry[EDGE_INDEX[1], EDGE_INDEX[0]])
+
+
+def test_message_agrees_with_message_and_aggregate():
+    conv, x = make_conv(), features(3)
+    matrix = StaticGraph(EDGE_INDEX, EDGE_WEIGHT, (N, N))()
+    by_message = conv.propagate(EDGE_INDEX, x=x, edge_weight=EDGE_WEIGHT)
+    assert_close(by_message, conv.message_and_aggregate(matrix, x))
+
+
+@pytest.mark.parametrize("way", ["coo", "csr", "csc", "matrix"])
+def test_sparse_adjacencies_build_no_messages(way, monkeypatch):
+    conv, x = make_conv(), features(2)
+
+    def message(*args, **kwargs):
+        raise AssertionError("the message path ran")
+
+    monkeypatch.setattr(conv, "message", message)
+    conv(x, *ways()[way])
+    with pytest.raises(AssertionError, match="the message path ran"):
+        conv(x, *ways()["edges"])
+
+
+def test_a_static_graph_builds_nothing_larger_than_the_features():
+    size, batch, channels = 100, 3, 16
+    edge_index, weight = random_graph((size, size), 1000)
+    conv, matrix = GraphConv(channels, channels), StaticGraph(edge_index, weight, (size, size))()
+    x = sample_features(batch, size, channels, seed=2)
+    with largest_output() as largest:
+        conv(x, matrix).sum().backward()
+    assert largest.numel <= batch * size * channels
+
+
+def test_permutation_of_nodes():
+    conv, x = make_conv(), features(2)
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(5))
+    position = order.argsort()
+    permuted = conv(x[:, order], position[EDGE_INDEX], EDGE_WEIGHT)
+    assert_close(permuted, conv(x, EDGE_INDEX, EDGE_WEIGHT)[:, order])
+
+
+def test_order_of_edges():
+    conv, x = make_conv(), features(2)
+    flipped = conv(x, EDGE_INDEX.flip(1), EDGE_WEIGHT.flip(0))
+    assert_close(flipped, conv(x, EDGE_INDEX, EDGE_WEIGHT))
+
+
+@WAYS
+def test_a_batch_is_a_loop(way):
+    conv, x = make_conv(), features(3)
+    loop = torch.stack([conv(item, *ways()[way]) for item in x])
+    assert_close(conv(x, *ways()[way]), loop)
+
+
+def test_a_disjoint_union_is_a_batch():
+    conv, x = make_conv(), features(3)
+    graphs = [Data(x=item, edge_index=EDGE_INDEX, edge_weight=EDGE_WEIGHT) for item in x]
+    union = Batch.from_data_list(graphs)
+    out = conv(union.x, union.edge_index, union.edge_weight)
+    assert_close(out.view(3, N, C_OUT), conv(x, *ways()["matrix"]))
+
+
+def test_lazy_input_size():
+    conv = GraphConv(-1, C_OUT)
+    conv(features(2, dtype=torch.float32), EDGE_INDEX)
+    assert conv.lin.weight.shape == (C_OUT, C_IN)
+
+
+def test_reset_parameters():
+    conv = make_conv()
+    conv.reset_parameters()
+    assert (conv.bias == 0).all()
+    assert not torch.equal(conv.lin.weight, make_conv().lin.weight)
+
+
+def test_repr():
+    assert str(GraphConv(6, 5)) == "GraphConv(6, 5)"
+
+
+def test_features_of_another_graph():
+    conv = make_conv()
+    with pytest.raises(InputError, match=r"^x=\[2, 12, 5\]: the matrix has 13 columns.*Give"):
+        conv(features(2)[:, 1:], *ways()["matrix"])
+
+
+def test_a_static_graph_is_in_no_checkpoint_and_moves_with_the_model(device):
+    graph = StaticGraph(EDGE_INDEX, EDGE_WEIGHT, (N, N)).to(device)
+    assert not graph.state_dict()
+    assert {tensor.device.type for tensor in graph()} == {device.type}
+    assert graph().size == (N, N)

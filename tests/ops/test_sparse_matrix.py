@@ -1,0 +1,76 @@
+import pytest
+import scipy.sparse
+import torch
+
+from bilayer_graph.errors import InputError
+from bilayer_graph.ops import sparse_matrix
+from bilayer_graph.testing import matrix_to_dense, random_graph, to_dense
+
+SIZE = (9, 6)
+
+
+@pytest.fixture
+def graph():
+    return random_graph(SIZE, 25, seed=4)
+
+
+def test_holds_the_edges(graph, device):
+    matrix, order = sparse_matrix(graph[0].to(device), graph[1].to(device), SIZE)
+    assert matrix.size == (6, 9)
+    assert torch.equal(matrix_to_dense(matrix), to_dense(*graph, SIZE))
+    assert torch.equal(torch.stack([matrix.col, matrix.row]).cpu(), graph[0][:, order.cpu()])
+    assert torch.equal(matrix.value.cpu(), graph[1][order.cpu()])
+
+
+def test_agrees_with_scipy(graph):
+    matrix, _ = sparse_matrix(*graph, SIZE)
+    (source, target), weight = graph[0].numpy(), graph[1].numpy()
+    csr = scipy.sparse.coo_matrix((weight, (target, source)), SIZE[::-1]).tocsr()
+    assert matrix.rowptr.tolist() == csr.indptr.tolist()
+    assert matrix.col.tolist() == csr.indices.tolist()
+    assert matrix.value.tolist() == csr.data.tolist()
+
+
+def test_transpose_is_that_of_the_matrix(graph):
+    matrix, _ = sparse_matrix(*graph, SIZE)
+    transposed, _ = sparse_matrix(graph[0].flip(0), graph[1], SIZE[::-1])
+    assert torch.equal(matrix.rowptr_t, transposed.rowptr)
+    assert torch.equal(matrix.row_t, transposed.col)
+    assert torch.equal(matrix.value[matrix.perm_t], transposed.value)
+
+
+def test_without_weights_all_are_one(graph):
+    matrix, _ = sparse_matrix(graph[0], None, SIZE)
+    assert torch.equal(matrix.value, torch.ones(25))
+
+
+def test_a_graph_without_edges():
+    matrix, order = sparse_matrix(torch.zeros(2, 0, dtype=torch.long), None, SIZE)
+    assert matrix.size == (6, 9)
+    assert matrix.row.numel() == order.numel() == 0
+
+
+def test_weights_keep_their_gradient(graph):
+    weight = graph[1].clone().requires_grad_()
+    matrix, order = sparse_matrix(graph[0], weight, SIZE)
+    (matrix.value * torch.arange(25.0)).sum().backward()
+    assert torch.equal(weight.grad[order], torch.arange(25.0))
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        ([[9], [0]], r"^edge_index=source nodes 9\.\.9: the graph has 9 source nodes.*Give edges"),
+        ([[0], [6]], r"^edge_index=target nodes 6\.\.6: the graph has 6 target nodes.*Give edges"),
+        ([[-1], [0]], r"^edge_index=source nodes -1\.\.-1: .*Give edges between nodes"),
+        ([[0], [0], [0]], r"^edge_index=\[3, 1\]: .*Give .*\[2, E\]"),
+    ],
+)
+def test_edges_that_leave_the_graph(edges, message):
+    with pytest.raises(InputError, match=message):
+        sparse_matrix(torch.tensor(edges), None, SIZE)
+
+
+def test_one_weight_too_few(graph):
+    with pytest.raises(InputError, match=r"^edge_weight=\[24\]: there are 25 edges.*Give one"):
+        sparse_matrix(graph[0], graph[1][1:], SIZE)
