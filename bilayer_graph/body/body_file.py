@@ -9,6 +9,7 @@ from bilayer_graph.body.joints import SMPL_JOINT_NAMES
 from bilayer_graph.body.pickle_reader import read_pickle
 from bilayer_graph.errors import InputError
 
+SHAPE_COMPONENTS = 10
 BUILTIN_BODY = Path(__file__).with_name("builtin_body.npz")
 
 _REQUIRED = ("v_template", "shapedirs", "J_regressor", "weights", "kintree_table", "f")
@@ -95,6 +96,13 @@ def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
         if not fits:
             text = " x ".join("any" if want is None else str(want) for want in wanted)
             raise InputError("body", path, f"the field {name} is {shape}, not {text}", _REMEDY)
+    if arrays["shapedirs"].shape[-1] < SHAPE_COMPONENTS:
+        problem = f"the field shapedirs has fewer than {SHAPE_COMPONENTS} components"
+        raise InputError("body", path, problem, _REMEDY)
+    parents = arrays["kintree_table"][0, 1:]
+    if (parents < 0).any() or (parents >= np.arange(1, joints)).any():
+        problem = "the field kintree_table has a joint before its parent"
+        raise InputError("body", path, problem, _REMEDY)
     faces = arrays["f"]
     if faces.min() < 0 or faces.max() >= vertices:
         raise InputError("body", path, f"the field f names a vertex beyond {vertices}", _REMEDY)

@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bilayer_graph.body.body_file import BUILTIN_BODY, read_body_file
+from bilayer_graph.body.body_file import BUILTIN_BODY, SHAPE_COMPONENTS, read_body_file
 from bilayer_graph.body.joints import COCO_NAMES, COCO_TO_JOINTS, SMPL_JOINT_NAMES
-
-_SHAPE_COMPONENTS = 10
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class BodyModel(nn.Module):
             keypoints = _keypoints_from_joints(arrays["J_regressor"])
         fixed = {
             "v_template": arrays["v_template"],
-            "shapedirs": arrays["shapedirs"][..., :_SHAPE_COMPONENTS],
+            "shapedirs": arrays["shapedirs"][..., :SHAPE_COMPONENTS],
             "posedirs": posedirs if posedirs is not None and posedirs.any() else None,
             "J_regressor": arrays["J_regressor"],
             "weights": arrays["weights"],

@@ -8,6 +8,7 @@ needs it.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,15 +53,15 @@ def build() -> dict[str, np.ndarray]:
 
     weights = four_a_vertex(down @ source.merged_weights(model))
     joints = np.zeros((len(SMPL_JOINT_NAMES), len(mean)))
-    for row, name in enumerate(SMPL_JOINT_NAMES):
-        near = moved_by_family(row, weights)
-        wanted, check = people.joints[:, row], held_out.joints[:, row]
-        joints[row] = regressor_row(name, near, vertices, wanted, held_out_vertices, check)
+    for joint, name in enumerate(SMPL_JOINT_NAMES):
+        near = moved_by_family(joint, weights)
+        wanted, check = people.joints[:, joint], held_out.joints[:, joint]
+        joints[joint] = regressor_row(name, near, vertices, wanted, held_out_vertices, check)
     for side, name in enumerate(("left_eye", "right_eye")):
         near = weights[:, SMPL_JOINT_NAMES.index("head")] > 0.5
         wanted, check = people.eyes[:, side], held_out.eyes[:, side]
-        row = regressor_row(name, near, vertices, wanted, held_out_vertices, check)
-        keypoints[COCO_NAMES.index(name)] = row
+        eye = COCO_NAMES.index(name)
+        keypoints[eye] = regressor_row(name, near, vertices, wanted, held_out_vertices, check)
 
     return {
         "v_template": mean.astype(np.float32),
@@ -187,7 +188,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the .npz file to write")
     out = parser.parse_args().out
-    np.savez_compressed(out, **build())
+    fields: dict[str, Any] = dict(build())
+    np.savez_compressed(out, **fields)
     print(f"wrote {out}, {out.stat().st_size / 1e6:.2f} MB")
 
 

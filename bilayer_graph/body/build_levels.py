@@ -58,7 +58,7 @@ def barycentric_map(
     pairs = np.repeat(points, NEAR_FACES, 0)
     closest = trimesh.triangles.closest_point(triangles[near.ravel()], pairs)
     distance = np.linalg.norm(closest - pairs, axis=-1).reshape(near.shape)
-    away = (outward[near] * normals[:, None]).sum(-1) < 0.2
+    away = ((outward[near] * normals[:, None]).sum(-1) < 0.2) & (distance > 1e-9)
     best = np.where(away, distance + distance.max(), distance).argmin(1)
     rows = np.arange(len(points))
     face = near[rows, best]

@@ -123,7 +123,7 @@ def t_pose(model: Anny, skin: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
 
 def _turn_left_and_right(model: Anny, heads: Tensor) -> dict[str, Tensor]:
     """World rotations ``[P, 3, 3]`` of the bones that turn; their descendants follow."""
-    turns = {}
+    turns: dict[str, Tensor] = {}
     level = torch.eye(3, dtype=heads.dtype).expand(len(heads), 3, 3)
     for letter, sign in (("L", 1.0), ("R", -1.0)):
 

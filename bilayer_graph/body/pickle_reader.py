@@ -1,7 +1,9 @@
 """Read SMPL pickles without running them: an allow-list of array types, nothing else."""
 
+import importlib
 import pickle
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -75,9 +77,8 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _numpy(name: str) -> Any:
-    module = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
-    return getattr(module, name)
+def _numpy_core() -> ModuleType:
+    return importlib.import_module("numpy._core" if np.__version__ >= "2" else "numpy.core")
 
 
 def _allowed() -> dict[tuple[str, str], Any]:
@@ -86,26 +87,33 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("numpy", "dtype"): np.dtype,
         ("_codecs", "encode"): _latin1,
         ("chumpy.ch", "Ch"): _Chumpy,
-        ("chumpy", "Ch"): _Chumpy,
         ("chumpy.reordering", "Select"): _ChumpySelect,
     }
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        table[module, "_reconstruct"] = _numpy("_reconstruct")
-        table[module, "scalar"] = _numpy("scalar")
+    for core in ("numpy.core", "numpy._core"):
+        for module, name in (
+            ("multiarray", "_reconstruct"),
+            ("multiarray", "scalar"),
+            ("numeric", "_frombuffer"),
+        ):
+            table[f"{core}.{module}", name] = getattr(getattr(_numpy_core(), module), name)
     for module in ("copy_reg", "copyreg"):
         table[module, "_reconstructor"] = _new
     for module in ("__builtin__", "builtins"):
         table[module, "object"] = object
+        table[module, "set"] = set
     for layout, stand_in in (("csc", _SparseByColumn), ("csr", _Sparse)):
         for module in (f"scipy.sparse.{layout}", f"scipy.sparse._{layout}"):
             table[module, f"{layout}_matrix"] = stand_in
     return table
 
 
+_ALLOWED = _allowed()
+
+
 class _AllowListUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _allowed()[module, name]
+            return _ALLOWED[module, name]
         except KeyError:
             raise _RefusedError(f"{module}.{name}") from None
 

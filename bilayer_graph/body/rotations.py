@@ -68,7 +68,8 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
 
     The gradient is that of the projection itself. It divides by *sums* of singular values, where
     autograd through the SVD divides by their differences and gives NaN at every matrix that is
-    a rotation already. It is exact to first order and is not meant to be differentiated twice.
+    a rotation already. It is exact to first order (not meant to be differentiated twice); where
+    the projection jumps and has no gradient, the sums are held at 1e-4.
 
     Args:
         matrix: ``[..., 3, 3]``. Half precision is computed and returned in float32.
@@ -85,10 +86,9 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
         flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)
         rotation = (left * flip[..., None, :]) @ right_t
         singular = singular * flip
-        sums = singular[..., :, None] + singular[..., None, :]
-        floor = torch.finfo(sums.dtype).eps * singular[..., :1, None].clamp_min(1.0)
+        sums = (singular[..., :, None] + singular[..., None, :]).clamp_min(1e-4)
         right = right_t.mT
         # R^T dM = W P + dP with W antisymmetric and P symmetric: solve for W in the basis of P.
         change = rotation.mT @ (matrix - fixed)
-        turn = right_t @ (change - change.mT) @ right / torch.maximum(sums, floor)
-        return rotation + rotation @ right @ turn @ right_t
+        turn = (right_t @ (change - change.mT) @ right / sums).triu(1)
+        return rotation + rotation @ right @ (turn - turn.mT) @ right_t

@@ -18,7 +18,7 @@ from bilayer_graph.body.joints import COCO_TO_JOINTS
 from bilayer_graph.errors import InputError
 
 # Side of a person's box over the extent of the visible joints, which lack head, hands and feet.
-BOX_MARGIN = 1.5
+BOX_MARGIN = 1.4
 # Detectors give every joint a place: below this confidence it is a guess, and no part of the box.
 MIN_CONFIDENCE = 0.2
 # Joints closer together than this many pixels are one point, or are not in pixels at all.

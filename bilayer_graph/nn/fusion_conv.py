@@ -1,11 +1,12 @@
 """The fusion convolution: features cross between two graphs over learnable edges."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.typing import OptPairTensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.ops import SparseMatrix, row_norm, row_softmax, sparse_matrix, spmm
@@ -44,6 +45,9 @@ class FusionConv(MessagePassing):
     Image with Bilayer Graph", 3DV 2021.
     """
 
+    # PyG builds propagate() from the calls that it finds in a class; the fast path makes none.
+    propagate_type: ClassVar = {"x": OptPairTensor, "edge_weight": Tensor}
+
     def __init__(
         self,
         in_channels: int,
@@ -68,9 +72,10 @@ class FusionConv(MessagePassing):
         self.combine = combine
         self.normalize = normalize
         if size is None:
-            size = (int(edge_index[0].max()) + 1, int(edge_index[1].max()) + 1)
+            size = _smallest_size(edge_index)
         self.size = size
         forward, order = sparse_matrix(edge_index, edge_weight, size)
+        _check_distinct(forward)
         backward, order_back = sparse_matrix(edge_index.flip(0), edge_weight, size[::-1])
         self._register("forward", forward, order)
         self._register("backward", backward, order_back)
@@ -144,3 +149,19 @@ class FusionConv(MessagePassing):
             f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
             f"size={self.size}, edges={self.edge_weight.size(1)})"
         )
+
+
+def _smallest_size(edge_index: Tensor) -> tuple[int, int]:
+    if edge_index.numel() == 0:
+        raise InputError("size", None, "without edges it is unknown", "Give the number of nodes")
+    return int(edge_index[0].max()) + 1, int(edge_index[1].max()) + 1
+
+
+def _check_distinct(matrix: SparseMatrix) -> None:
+    # Entries are sorted by row and column; a repeated one would pass for a complete graph.
+    repeated = (matrix.col.diff() == 0) & (matrix.row.diff() == 0)
+    if repeated.any():
+        entry = int(repeated.nonzero()[0])
+        edge = f"({int(matrix.col[entry])}, {int(matrix.row[entry])})"
+        remedy = "Give each edge once, for example through torch_geometric.utils.coalesce"
+        raise InputError("edge_index", edge, "this edge is there twice", remedy)

@@ -23,13 +23,12 @@ def group_norm(x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: fl
     """
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     batch, _, channels = x.shape
-    variance, mean = torch.var_mean(wide, dim=1, correction=0)
-    grouped = mean.view(batch, num_groups, channels // num_groups)
-    # Law of total variance: within the channels of a group plus between them.
-    between, centre = torch.var_mean(grouped, dim=2, correction=0, keepdim=True)
-    within = variance.view_as(grouped).mean(dim=2, keepdim=True)
-    scale = (within + between + eps).rsqrt() * weight.view(num_groups, -1)
-    shift = bias.view(num_groups, -1) - centre * scale
-    return torch.addcmul(shift.view(batch, 1, channels), wide, scale.view(batch, 1, channels)).to(
-        x.dtype
-    )
+
+    def mean_of_group(mean: Tensor) -> Tensor:
+        mean = mean.view(batch, num_groups, channels // num_groups).mean(dim=2, keepdim=True)
+        return mean.expand(-1, -1, channels // num_groups).reshape(batch, 1, channels)
+
+    # Means over dim 1 keep the node layout; var_mean there is 30 times slower on a CPU.
+    centred = wide - mean_of_group(wide.mean(dim=1))
+    variance = mean_of_group(centred.square().mean(dim=1))
+    return torch.addcmul(bias, centred, (variance + eps).rsqrt() * weight).to(x.dtype)

@@ -53,7 +53,7 @@ class _SpMM(torch.autograd.Function):
         return _gather_sum(rowptr, col, value, x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         matrix, x = SparseMatrix(*ctx.saved_tensors[:-1]), ctx.saved_tensors[-1]
         grad_value = grad_x = None
         if ctx.needs_input_grad[2]:

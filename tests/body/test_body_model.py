@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+from body_samples import smpl_arrays
+
+from bilayer_graph.body import SMPL_TO_JOINTS, BodyModel, axis_angle_to_matrix
+
+
+def random_input(count: int, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    betas = torch.randn(count, 10, generator=generator, dtype=dtype)
+    rotations = axis_angle_to_matrix(torch.randn(count, 24, 3, generator=generator, dtype=dtype))
+    return betas, rotations
+
+
+def small_body(**changes) -> BodyModel:
+    arrays = smpl_arrays() | changes
+    arrays["kintree_table"] = arrays["kintree_table"].astype(np.int64)
+    arrays["kintree_table"][0, 0] = -1
+    return BodyModel(arrays).double()
+
+
+@pytest.mark.parametrize("with_posedirs", [True, False])
+def test_vertices_and_joints_are_those_of_smplx(with_posedirs: bool):
+    lbs = pytest.importorskip("smplx.lbs").lbs
+    body = small_body() if with_posedirs else small_body(posedirs=np.zeros((60, 3, 207)))
+    assert (body.posedirs is not None) == with_posedirs
+    betas, rotations = random_input(5)
+    posedirs = torch.zeros(60, 3, 207) if body.posedirs is None else body.posedirs
+    vertices, joints = lbs(
+        betas,
+        rotations,
+        body.v_template,
+        body.shapedirs,
+        posedirs.double().reshape(-1, 207).T,
+        body.J_regressor,
+        torch.tensor(body.parents),
+        body.weights,
+        pose2rot=False,
+    )
+    output = body(betas, rotations[:, 1:], rotations[:, 0])
+    root = joints[:, :1]
+    torch.testing.assert_close(output.vertices, vertices - root, atol=1e-12, rtol=0)
+    torch.testing.assert_close(output.joints24, joints - root, atol=1e-12, rtol=0)
+
+
+def test_single_precision_is_close_to_double(body: BodyModel, posed):
+    betas, rotations, output = posed
+    double = BodyModel.load().double()
+    expected = double(betas.double(), rotations[:, 1:].double(), rotations[:, 0].double())
+    torch.testing.assert_close(output.vertices, expected.vertices.float(), atol=1e-5, rtol=0)
+
+
+def test_autocast_changes_nothing(body: BodyModel, posed):
+    betas, rotations, output = posed
+    with torch.autocast("cpu", torch.bfloat16):
+        again = body(betas, rotations[:, 1:], rotations[:, 0])
+        joints, keypoints = body.joints(again.vertices), body.keypoints(again.vertices)
+    assert torch.equal(again.vertices, output.vertices)
+    assert torch.equal(joints, body.joints(output.vertices))
+    assert torch.equal(keypoints, body.keypoints(output.vertices))
+
+
+def test_gradients():
+    body = small_body()
+    betas, rotations = (tensor.requires_grad_() for tensor in random_input(2))
+
+    def sums(betas, rotations):
+        output = body(betas, rotations[:, 1:], rotations[:, 0])
+        return output.vertices[:, ::7].square().sum(), output.joints24.square().sum()
+
+    assert torch.autograd.gradcheck(sums, (betas, rotations), fast_mode=True)
+
+
+def test_batch_is_a_loop(body: BodyModel, posed):
+    betas, rotations, output = posed
+    one = body(betas[3:4], rotations[3:4, 1:], rotations[3:4, 0])
+    torch.testing.assert_close(one.vertices, output.vertices[3:4], atol=1e-6, rtol=0)
+
+
+def test_global_orient_turns_the_whole_body_about_the_pelvis(body: BodyModel, posed):
+    betas, rotations, output = posed
+    turn = axis_angle_to_matrix(torch.tensor([0.3, -1.0, 2.0]))
+    turned = body(betas, rotations[:, 1:], turn @ rotations[:, 0])
+    expected = output.vertices @ turn.T
+    torch.testing.assert_close(turned.vertices, expected, atol=1e-5, rtol=0)
+    assert (turned.joints24[:, 0] == 0).all()
+
+
+def test_keypoints_fall_back_to_the_skinning_joints():
+    body = small_body()
+    betas, _ = random_input(3)
+    rest = torch.eye(3).double().expand(3, 24, 3, 3)
+    output = body(betas, rest[:, 1:], rest[:, 0])
+    joints = body.joints(output.vertices)
+    picked = output.joints24[:, list(SMPL_TO_JOINTS)]
+    torch.testing.assert_close(joints, picked, atol=1e-6, rtol=0)
+    faces = body.keypoints(output.vertices)[:, :5]
+    head = output.joints24[:, 15:16].expand(-1, 5, -1)
+    torch.testing.assert_close(faces, head, atol=1e-6, rtol=0)
+
+
+def test_joints_take_any_leading_shape(body: BodyModel, posed):
+    vertices = posed[2].vertices
+    nested = body.joints(vertices.view(2, 3, *vertices.shape[1:]))
+    assert nested.shape == (2, 3, 12, 3)
+    torch.testing.assert_close(nested.flatten(0, 1), body.joints(vertices))
+    assert body.joints(vertices[0]).shape == (12, 3)
+
+
+def test_state_dict_is_empty(body: BodyModel):
+    assert not body.state_dict()
+    assert not list(body.parameters())

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from scipy.linalg import polar
+from scipy.spatial.transform import Rotation
+
+from bilayer_graph.body import axis_angle_to_matrix, matrix_to_axis_angle, nearest_rotation
+
+
+def vectors_of_angle(angle: float, count: int = 50) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    axis = torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    return angle * axis / axis.norm(dim=-1, keepdim=True)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-4, 0.5, 2.0, 3.14159, 5.0])
+def test_axis_angle_to_matrix_is_scipys(angle: float):
+    vectors = vectors_of_angle(angle)
+    expected = torch.tensor(Rotation.from_rotvec(vectors.numpy()).as_matrix())
+    torch.testing.assert_close(axis_angle_to_matrix(vectors), expected, atol=1e-12, rtol=0)
+    single = axis_angle_to_matrix(vectors.float())
+    torch.testing.assert_close(single, expected.float(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-4, 0.5, 2.0, 3.1, 3.14159, torch.pi])
+def test_matrix_to_axis_angle_is_scipys(angle: float):
+    matrices = Rotation.from_rotvec(vectors_of_angle(angle).numpy()).as_matrix()
+    found = matrix_to_axis_angle(torch.tensor(matrices))
+    torch.testing.assert_close(
+        found.norm(dim=-1), torch.full((50,), angle).double(), atol=1e-6, rtol=0
+    )
+    again = Rotation.from_rotvec(found.numpy()).as_matrix()
+    torch.testing.assert_close(torch.tensor(again), torch.tensor(matrices), atol=1e-9, rtol=0)
+
+
+def test_axis_angle_gradients_are_right_and_finite_at_zero():
+    vectors = vectors_of_angle(0.7, 4).requires_grad_()
+    assert torch.autograd.gradcheck(axis_angle_to_matrix, vectors)
+    assert torch.autograd.gradcheck(
+        matrix_to_axis_angle, axis_angle_to_matrix(vectors).detach().requires_grad_()
+    )
+    zero = torch.zeros(1, 3, requires_grad=True)
+    axis_angle_to_matrix(zero)[0, 2, 1].backward()
+    torch.testing.assert_close(zero.grad, torch.tensor([[1.0, 0.0, 0.0]]))
+    eye = torch.eye(3).requires_grad_()
+    matrix_to_axis_angle(eye).sum().backward()
+    assert eye.grad.isfinite().all()
+
+
+def test_nearest_rotation_is_the_polar_factor():
+    generator = torch.Generator().manual_seed(1)
+    matrix = torch.randn(40, 3, 3, generator=generator, dtype=torch.float64)
+    matrix[torch.linalg.det(matrix) < 0] *= -1
+    expected = torch.stack([torch.tensor(polar(one.numpy())[0]) for one in matrix])
+    torch.testing.assert_close(nearest_rotation(matrix), expected, atol=1e-10, rtol=0)
+
+
+def test_nearest_rotation_of_a_reflection_is_the_best_proper_rotation():
+    generator = torch.Generator().manual_seed(2)
+    matrix = torch.randn(20, 3, 3, generator=generator, dtype=torch.float64)
+    matrix[torch.linalg.det(matrix) > 0] *= -1
+    found = nearest_rotation(matrix)
+    torch.testing.assert_close(torch.linalg.det(found), torch.ones(20).double())
+    distance = (found - matrix).square().sum((-1, -2))
+    others = torch.tensor(Rotation.random(20000, rng=0).as_matrix())
+    best = torch.cdist(matrix.flatten(1), others.flatten(1)).square().min(1).values
+    assert (distance <= best).all()
+    assert (best - distance < 0.2).all()
+
+
+def test_nearest_rotation_gradient():
+    generator = torch.Generator().manual_seed(3)
+    matrix = torch.randn(10, 3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(nearest_rotation, matrix)
+    # At a rotation all singular values are equal, where autograd through the SVD gives NaN.
+    rotation = axis_angle_to_matrix(vectors_of_angle(1.0, 3)).requires_grad_()
+    assert torch.autograd.gradcheck(nearest_rotation, rotation)
+
+
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(1, 3, 3), -torch.eye(3)[None], 1e-20 * torch.eye(3)[None]]
+)
+def test_nearest_rotation_gradient_is_finite_where_it_is_not_defined(bad: torch.Tensor):
+    bad = bad.clone().requires_grad_()
+    rotation = nearest_rotation(bad)
+    torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(1))
+    (rotation * torch.arange(9.0).view(3, 3)).sum().backward()
+    assert bad.grad.isfinite().all()
+
+
+def test_nearest_rotation_is_single_precision_under_autocast():
+    matrix = axis_angle_to_matrix(vectors_of_angle(1.0)).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nearest_rotation(matrix)
+        lowered = nearest_rotation(matrix.bfloat16())
+    torch.testing.assert_close(found, matrix, atol=1e-5, rtol=0)
+    assert lowered.dtype == torch.float32
