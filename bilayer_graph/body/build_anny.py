@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from scipy.optimize import nnls
+from scipy.sparse import csr_array
 
 from bilayer_graph.body.joints import COCO_NAMES, SMPL_JOINT_NAMES, SMPL_PARENTS
+from bilayer_graph.graphs.levels import barycentric_map, check_closed, decimate, mesh_levels
 
 try:
-    from scipy.optimize import nnls
-    from scipy.sparse import csr_array
-
-    from bilayer_graph.body import build_levels as levels
     from bilayer_graph.body import build_people as source
 except ImportError as error:
     raise SystemExit(
@@ -38,16 +38,15 @@ def build() -> dict[str, np.ndarray]:
     people = source.sample_people(model, TRAIN_PEOPLE, seed=0)
     held_out = source.sample_people(model, HELD_OUT_PEOPLE, seed=1)
     skin, skin_faces = people.vertices.mean(0), model.faces.numpy()
-    levels.check_closed(skin, skin_faces, len(skin))
+    check_closed(model.faces, len(skin))
 
-    rough, faces = levels.decimate(skin, skin_faces, 6890)
-    down = levels.map_matrix(rough, faces, skin, skin_faces)
+    rough, faces = decimate(skin, skin_faces, 6890)
+    down = map_matrix(rough, faces, skin, skin_faces)
     vertices, held_out_vertices = carry(down, people.vertices), carry(down, held_out.vertices)
     mean, shapedirs = shape_space(vertices, held_out_vertices)
-    levels.check_closed(mean, faces, 6890)
 
     coco = source.coco_regressor(model)
-    keypoints = coco @ levels.map_matrix(skin, skin_faces, mean, faces)
+    keypoints = coco @ map_matrix(skin, skin_faces, mean, faces)
     error = 1000 * np.linalg.norm(keypoints @ held_out_vertices - coco @ held_out.vertices, axis=-1)
     print(f"keypoints: {error.mean():.2f} mm from carrying, worst {error.max():.2f} mm")
 
@@ -71,7 +70,7 @@ def build() -> dict[str, np.ndarray]:
         "kintree_table": np.array([SMPL_PARENTS, range(len(SMPL_PARENTS))], np.int32),
         "f": faces.astype(np.uint16),
         "keypoint_regressor": keypoints.astype(np.float32),
-        **mesh_levels(mean, faces),
+        **level_fields(mean, faces),
     }
 
 
@@ -160,26 +159,32 @@ def directions(count: int) -> np.ndarray:
     return np.stack([radius * np.cos(turn), height, radius * np.sin(turn)], -1)
 
 
-def mesh_levels(vertices: np.ndarray, faces: np.ndarray) -> dict[str, np.ndarray]:
+def map_matrix(
+    points: np.ndarray, point_faces: np.ndarray, vertices: np.ndarray, faces: np.ndarray
+) -> np.ndarray:
+    """The barycentric map from a mesh's vertices to another's as a matrix ``[P, V]``."""
+    index, weight = barycentric_map(points, point_faces, vertices, faces)
+    matrix = np.zeros((len(points), len(vertices)))
+    np.put_along_axis(matrix, index, weight, 1)
+    return matrix
+
+
+def level_fields(vertices: np.ndarray, faces: np.ndarray) -> dict[str, np.ndarray]:
     """Levels of 1723 and 431 vertices, each a selection of the one above, and the way back up."""
     fields: dict[str, np.ndarray] = {}
-    for count in (1723, 431):
-        above = len(vertices)
-        points, coarse_faces = levels.decimate(vertices, faces, count)
-        chosen = levels.nearest_distinct(points, vertices)
-        coarse = vertices[chosen]
-        levels.check_closed(coarse, coarse_faces, count)
-        index, weight = levels.barycentric_map(vertices, faces, coarse, coarse_faces)
-        back = (coarse[index] * weight[..., None]).sum(1)
-        error = 1000 * np.linalg.norm(back - vertices, axis=-1)
+    fine = torch.tensor(vertices)
+    for level in mesh_levels(fine, torch.tensor(faces), [1723, 431]):
+        count, above = len(level.vertices), len(fine)
+        back = (level.vertices[level.up_index] * level.up_weight.unsqueeze(-1)).sum(1)
+        error = 1000 * (back - fine).norm(dim=-1)
         print(f"level {count}: back up {error.mean():.2f} mm, worst {error.max():.1f} mm")
         fields |= {
-            f"level_{count}_vertices": chosen.astype(np.uint16),
-            f"level_{count}_faces": coarse_faces.astype(np.uint16),
-            f"up_{count}_to_{above}_index": index.astype(np.uint16),
-            f"up_{count}_to_{above}_weight": weight.astype(np.float32),
+            f"level_{count}_vertices": level.kept.numpy().astype(np.uint16),
+            f"level_{count}_faces": level.faces.numpy().astype(np.uint16),
+            f"up_{count}_to_{above}_index": level.up_index.numpy().astype(np.uint16),
+            f"up_{count}_to_{above}_weight": level.up_weight.numpy().astype(np.float32),
         }
-        vertices, faces = coarse, coarse_faces
+        fine = level.vertices
     return fields
 
 

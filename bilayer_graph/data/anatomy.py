@@ -34,9 +34,7 @@ _IS_ARM = torch.tensor([name.endswith(_ARM_JOINTS) for name in BODY_JOINTS])
 _RIGHT = torch.tensor([name.startswith("right") for name in BODY_JOINTS])
 _MIRROR = torch.tensor(
     [
-        BODY_JOINTS.index(
-            name.replace("left", "*").replace("right", "left").replace("*", "right")
-        )
+        BODY_JOINTS.index(name.replace("left", "*").replace("right", "left").replace("*", "right"))
         for name in BODY_JOINTS
     ]
 )

@@ -1,4 +1,4 @@
-"""Procedural backgrounds: gradients, noise at several scales, walls and floors, things and blobs."""
+"""Procedural backgrounds: gradients, noise at several scales, walls, floors, things and blobs."""
 
 from __future__ import annotations
 

@@ -83,7 +83,9 @@ class Outfit:
         self.shirt_end = draws.uniform("shirt end", low=-0.17, high=0.12)
         # One piece: a dress or an overall.
         one = draws.chance("one piece", 0.1)
-        self.shirt_end = torch.where(one, draws.uniform("dress", low=0.15, high=0.6), self.shirt_end)
+        self.shirt_end = torch.where(
+            one, draws.uniform("dress", low=0.15, high=0.6), self.shirt_end
+        )
         self.neckline = draws.uniform("neckline", low=-0.03, high=0.035)
         self.cleft = draws.uniform("cleft", low=-0.06, high=0.1).clamp_min(0)
         self.shoe_top = draws.uniform("shoe top", low=-0.01, high=0.07)
@@ -134,7 +136,11 @@ class Outfit:
         front = points[:, 2] > self.landmarks.back
         cleft = (self.cleft.take(sample) - 1.2 * points[:, 0].abs()).clamp_min(0) * front
         collar = self.landmarks.neck + self.neckline.take(sample) - cleft
-        return (leg < self.shirt_end.take(sample)) & (arm < self.sleeve.take(sample)) & (points[:, 1] < collar)
+        return (
+            (leg < self.shirt_end.take(sample))
+            & (arm < self.sleeve.take(sample))
+            & (points[:, 1] < collar)
+        )
 
     def _head(self, points: Tensor, sample: Tensor) -> Tensor:
         """Skin with eyes, brows and mouth."""
@@ -149,7 +155,12 @@ class Outfit:
         brow = front & (aside.abs() < 0.02) & ((above - 0.022).abs() < 0.005)
         below = points[:, 1] - nose[1]
         mouth = front & (points[:, 0].abs() < 0.024) & ((below + 0.036).abs() < 0.006)
-        beard = front & (below < -0.015) & (points[:, 1] > self.landmarks.neck) & self.beard.take(sample)
+        beard = (
+            front
+            & (below < -0.015)
+            & (points[:, 1] > self.landmarks.neck)
+            & self.beard.take(sample)
+        )
         colour = _put(skin, beard, 0.7 * hair + 0.3 * skin)
         colour = _put(colour, mouth, skin * skin.new_tensor([0.85, 0.55, 0.55]))
         colour = _put(colour, brow, 0.6 * hair + 0.4 * skin)
@@ -160,7 +171,11 @@ class Outfit:
         """Hair above a line that falls from the forehead over the temples to the nape."""
         ear, nose = self.landmarks.ear, self.landmarks.nose
         depth = (points[:, 2] - ear[2]) / (nose[2] - ear[2])
-        nape, temple, fringe = self.nape.take(sample), self.temple.take(sample), self.fringe.take(sample)
+        nape, temple, fringe = (
+            self.nape.take(sample),
+            self.temple.take(sample),
+            self.fringe.take(sample),
+        )
         line = torch.lerp(nape, temple, ((depth + 0.4) / 0.7).clamp(0, 1))
         line = torch.lerp(line, fringe, ((depth - 0.35) / 0.3).clamp(0, 1))
         is_hair = (points[:, 1] - self.landmarks.eye[1] > line) & (points[:, 0].abs() < 0.14)

@@ -15,7 +15,7 @@ _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 
 
 class Draws:
-    """A counter-based generator: every draw is a hash of the seed, the sample, a name and a counter.
+    """A counter-based generator: a draw is a hash of the seed, the sample, a name and a counter.
 
     The samples of a batch share one call, yet none sees the others, and a new draw elsewhere leaves
     the existing ones as they are.

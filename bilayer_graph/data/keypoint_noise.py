@@ -8,11 +8,18 @@ from torch import Tensor
 from bilayer_graph.body.joints import JOINT_NAMES, LEFT_RIGHT
 from bilayer_graph.data.draws import Draws
 
-# Errors are in units of the box around the person.
-_SHARP, _COARSE = 0.016, 0.075
-_OCCLUDED_FACTOR = 1.8
-_JOINT_FACTOR = {"ankle": 1.35, "wrist": 1.45, "knee": 1.0, "elbow": 1.05, "hip": 0.9, "shoulder": 0.8}
-_COARSE_SHARE = {"ankle": 0.16, "wrist": 0.19, "knee": 0.09, "elbow": 0.11, "hip": 0.08, "shoulder": 0.06}
+# Standard deviations of small and coarse errors, in units of the box around the person.
+_SHARP, _COARSE = 0.0145, 0.075
+_COVERED_FACTOR = 1.5
+# For each joint: factor on its errors, share of coarse ones.
+_JOINTS = {
+    "ankle": (1.35, 0.12),
+    "wrist": (1.45, 0.15),
+    "knee": (1.0, 0.07),
+    "elbow": (1.05, 0.09),
+    "hip": (0.9, 0.06),
+    "shoulder": (0.8, 0.05),
+}
 _SWAP_SHARE = 0.02  # of the arms, and of the legs
 _MISSED_SHARE, _MISSED_OCCLUDED_SHARE, _MISSED_OUTSIDE_SHARE = 0.025, 0.15, 0.85
 _LEGS = tuple(name.endswith(("ankle", "knee", "hip")) for name in JOINT_NAMES)
@@ -21,7 +28,7 @@ _LEGS = tuple(name.endswith(("ankle", "knee", "hip")) for name in JOINT_NAMES)
 def detect_keypoints(draws: Draws, points: Tensor, visible: Tensor, box: Tensor) -> Tensor:
     """Adds detector-like errors to true joints.
 
-    Most errors are small; a share of them is coarse, larger at wrists and ankles and twice as common
+    Most errors are small; a share of them is coarse, larger at wrists and ankles and more common
     on joints that are covered. The arms or the legs swap sides now and then. Confidence falls with
     the error, but only loosely, as a detector's does.
 
@@ -34,14 +41,15 @@ def detect_keypoints(draws: Draws, points: Tensor, visible: Tensor, box: Tensor)
     Returns:
         [B, 12, 3] x, y in crop coordinates and confidence in (0, 1]; zeros where missed.
     """
-    factor, coarse_share = _per_joint(_JOINT_FACTOR, points), _per_joint(_COARSE_SHARE, points)
-    covered = torch.where(visible, 1.0, _OCCLUDED_FACTOR)
-    coarse = draws.uniform("coarse", 12) < coarse_share * covered**1.5
+    rows = [_JOINTS[name.split("_")[1]] for name in JOINT_NAMES]
+    factor, coarse_share = torch.tensor(rows, device=points.device).unbind(-1)
+    covered = torch.where(visible, 1.0, _COVERED_FACTOR)
+    coarse = draws.uniform("coarse", 12) < coarse_share * covered
     spread = torch.where(coarse, _COARSE, _SHARP) * factor * covered
     error = draws.normal("error", 12, 2) * spread.unsqueeze(-1)
     found = _swap_sides(draws, points) + error * box.view(-1, 1, 1)
-    distance = (found - points).norm(dim=-1) / box.unsqueeze(-1)
-    confidence = 0.95 * torch.exp(-distance / 0.12) * torch.where(visible, 1.0, 0.75)
+    # A detector that swaps sides does not know it: swaps leave the confidence as it is.
+    confidence = 0.95 * torch.exp(-error.norm(dim=-1) / 0.12) * torch.where(visible, 1.0, 0.75)
     confidence = (confidence + 0.1 * draws.normal("confidence", 12)).clamp(0.05, 1.0)
     outside = (points.abs() > 1).any(-1)
     missed_share = torch.where(visible, _MISSED_SHARE, _MISSED_OCCLUDED_SHARE)
@@ -58,7 +66,3 @@ def _swap_sides(draws: Draws, points: Tensor) -> Tensor:
     legs = torch.tensor(_LEGS, device=points.device)
     swapped = torch.where(legs, swap[:, :1], swap[:, 1:])
     return torch.where(swapped.unsqueeze(-1), points[:, LEFT_RIGHT], points)
-
-
-def _per_joint(table: dict[str, float], like: Tensor) -> Tensor:
-    return torch.tensor([table[name.split("_")[1]] for name in JOINT_NAMES], device=like.device)

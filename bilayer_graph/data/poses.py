@@ -92,7 +92,10 @@ def _add_arms(angles: Tensor, draws: Draws, tries: int) -> None:
     """Adds everyday arms, the same for both sides in 3 of 5 poses; written as left sides."""
     rows = [pose[1:] for pose in ARMS.values()]
     weights = [pose.weight for pose in ARMS.values()]
-    left, right = draws.weighted("left arm", weights, tries), draws.weighted("right", weights, tries)
+    left, right = (
+        draws.weighted("left arm", weights, tries),
+        draws.weighted("right", weights, tries),
+    )
     right = torch.where(draws.chance("same arms", 0.6, tries), left, right)
     for side, chosen in zip(_SIDES, (left, right), strict=True):
         drawn = _between(draws.uniform(f"{side} arm angles", tries, 4), rows, chosen)

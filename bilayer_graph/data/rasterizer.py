@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 _EDGE_TOLERANCE = 1e-5
 # Faces seen edge-on (double their area in pixels) cover nothing and have no barycentric weights.
 _MIN_AREA = 1e-9
+# Pairs of a face and a pixel worked on at once: bounds the memory that large faces take.
+_PAIRS = 1 << 22
 _EMPTY = torch.iinfo(torch.long).max
 
 
@@ -19,7 +22,7 @@ class Fragments(NamedTuple):
 
     Attributes:
         face_index: [B, H, W] int64, the nearest face, -1 where there is none.
-        barycentric: [B, H, W, 3] weights of the face's corners at the pixel centre, 0 on background.
+        barycentric: [B, H, W, 3] weights of the face's corners at the pixel centre, 0 on no face.
         depth: [B, H, W] depth of the surface, infinity on background.
     """
 
@@ -52,7 +55,7 @@ class _Candidates(NamedTuple):
     picture: Tensor  # [N]
     face: Tensor  # [N]
     first: Tensor  # [N, 2] column and row of the first pixel of the box
-    count: Tensor  # [N, 2] columns and rows of the box
+    extent: Tensor  # [N, 2] columns and rows of the box
     planes: Tensor  # [N, 9] value, d/dx, d/dy at the first pixel: weight 1, weight 2, depth
 
 
@@ -66,9 +69,9 @@ def rasterize(
 ) -> Fragments:
     """Finds the nearest face at the centre of every pixel, and where on the face that is.
 
-    Pixel ``(row, column)`` has its centre at ``(column + 0.5, row + 0.5)``. Weights and depth are affine
-    in the picture, as in weak perspective. Of two faces at one depth the lower index wins, so that
-    the result never depends on the order of execution.
+    Pixel ``(row, column)`` has its centre at ``(column + 0.5, row + 0.5)``. Weights and depth are
+    affine in the picture, as in weak perspective. Of two faces at one depth the lower index wins,
+    so that the result never depends on the order of execution.
 
     Args:
         points2d: [B, V, 2] vertices in pixels, x right and y down.
@@ -168,11 +171,25 @@ def _planes(corners: Tensor, first: Tensor) -> Tensor:
 
 def _draw(buffer: Tensor, found: _Candidates, height: int, width: int) -> None:
     """Keeps in every pixel the smallest key: depth in the high 32 bits, candidate in the low 32."""
-    columns = found.count[:, 0]
-    pairs = columns * found.count[:, 1]
+    pairs = found.extent.prod(1)
     start = pairs.cumsum(0) - pairs
-    owner = torch.arange(len(pairs), device=buffer.device).repeat_interleave(pairs)
-    offset = torch.arange(len(owner), device=buffer.device) - start.take(owner)
+    for low, high in itertools.pairwise(_cuts(start, int(pairs.sum()))):
+        owner = torch.arange(low, high, device=buffer.device).repeat_interleave(pairs[low:high])
+        place = torch.arange(len(owner), device=buffer.device) + start[low]
+        _draw_pairs(buffer, found, owner, place - start.take(owner), height, width)
+
+
+def _cuts(start: Tensor, total: int) -> list[int]:
+    """Where to cut the candidates so that no block, but for its last face, exceeds the limit."""
+    marks = torch.arange(0, total, _PAIRS, device=start.device)
+    return [*sorted(set(torch.searchsorted(start, marks).tolist()) - {len(start)}), len(start)]
+
+
+def _draw_pairs(
+    buffer: Tensor, found: _Candidates, owner: Tensor, offset: Tensor, height: int, width: int
+) -> None:
+    """Draws pairs [P] of a candidate and a pixel, counted along the rows of the candidate's box."""
+    columns = found.extent[:, 0]
     row = offset // columns.take(owner)
     column = offset - row * columns.take(owner)
     dx, dy = column.float(), row.float()

@@ -29,7 +29,7 @@ class Sensor:
         cast = draws.uniform("colour cast", 3, 1, 1, low=0.93, high=1.07)
         gain = draws.uniform("exposure", 1, 1, 1, low=0.75, high=1.3)
         offset = draws.uniform("black level", 1, 1, 1, low=-0.06, high=0.06)
-        strength = draws.uniform("noise", 1, 1, 1) ** 2 * 0.06
+        strength = draws.uniform("noise", 1, 1, 1) ** 2 * 0.045
         noise = self._noise(draws, pictures.shape[-1])
         pictures = torch.addcmul(offset, pictures, cast * gain)
         pictures = torch.addcmul(pictures, noise, strength)

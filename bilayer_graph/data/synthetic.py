@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from bilayer_graph.body.body_model import BodyModel
 from bilayer_graph.body.camera import project
+from bilayer_graph.body.joints import JOINT_NAMES
 from bilayer_graph.data.backgrounds import sample_backgrounds
-from bilayer_graph.data.clothes import Landmarks, Outfit
 from bilayer_graph.data.draws import Draws
 from bilayer_graph.data.keypoint_noise import detect_keypoints
 from bilayer_graph.data.occluders import add_occluders
+from bilayer_graph.data.people import Painter, paint_pixels, see_joints
 from bilayer_graph.data.poses import sample_poses
-from bilayer_graph.data.rasterizer import Hits, rasterize_hits
+from bilayer_graph.data.rasterizer import rasterize_hits
 from bilayer_graph.data.sensor import Sensor
-from bilayer_graph.data.shading import Light, Normals
 from bilayer_graph.data.views import sample_cameras, sample_orientations
 
 # Pictures rendered together: larger blocks fall out of a CPU's cache.
 _BLOCK = 16
 _SHAPE_LIMIT = 2.5
-# A joint is seen when the surface before it is at most this deep flesh away, in metres.
-_FLESH = 0.14
+# A joint is seen when at most this much flesh lies before it, in metres.
+_FLESH = {"hip": 0.19, "shoulder": 0.14, "knee": 0.11, "elbow": 0.09, "ankle": 0.1, "wrist": 0.07}
 
 
 class SyntheticBodies(Dataset[dict[str, Tensor]]):
@@ -45,8 +44,8 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         - ``image`` [3, S, S]: RGB in [0, 1], in steps of 1/255.
         - ``keypoints`` [12, 3]: x, y, confidence in (0, 1] as from a detector; zeros where missed.
         - ``keypoints_true`` [12, 2]: the projected joints.
-        - ``visible`` [12] bool: inside the picture, not behind an occluder nor, by the depth buffer,
-          behind another part of the body.
+        - ``visible`` [12] bool: inside the picture, not behind an occluder and, by the depth
+          buffer, not behind another part of the body.
         - ``vertices`` [V, 3], ``joints`` [12, 3]: relative to the pelvis.
         - ``global_orient`` [3, 3], ``body_pose`` [23, 3, 3], ``betas`` [10].
         - ``camera`` [3]: (s, tx, ty).
@@ -58,10 +57,10 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         self.image_size = image_size
         self.seed = seed
         self._rest_joints = body.J_regressor @ body.v_template
-        self._face_points = body.v_template[body.faces].flatten(1)
-        self._landmarks = Landmarks(body)
-        self._normals = Normals(body.faces, len(body.v_template))
+        self._painter = Painter(body)
         self._sensor = Sensor(self.device)
+        flesh = [_FLESH[name.split("_")[1]] for name in JOINT_NAMES]
+        self._flesh = torch.tensor(flesh, device=self.device)
 
     @property
     def device(self) -> torch.device:
@@ -99,9 +98,8 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         draws = Draws(self.seed, index)
         sample = self._sample_person(draws)
         image, visible = self._render(draws, sample)
-        corner_low, corner_high = sample["points"].amin(1), sample["points"].amax(1)
-        box = (corner_high - corner_low).amax(-1)
-        del sample["points"]
+        points = sample.pop("points")
+        box = (points.amax(1) - points.amin(1)).amax(-1)
         return {
             "image": image,
             "keypoints": detect_keypoints(draws, sample["keypoints_true"], visible, box),
@@ -129,45 +127,13 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         }
 
     def _render(self, draws: Draws, sample: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        side = self.image_size
-        vertices, points = sample["vertices"], sample["keypoints_true"]
+        """Pictures [B, 3, S, S], and which joints are seen in them [B, 12]."""
+        side, vertices, joints = self.image_size, sample["vertices"], sample["keypoints_true"]
         pixels = (sample["points"] + 1) * (side / 2)
         hits = rasterize_hits(pixels, vertices[..., 2], self.body.faces, side, side)
         image = sample_backgrounds(draws, side)
-        # The place of a pixel in [B, H, W] to its place in [B, 3, H, W], then channel by channel.
-        target = hits.pixel + hits.picture * (2 * side * side)
-        for channel, colour in enumerate(self._colours(draws, vertices, hits).unbind(-1)):
-            image.view(-1)[target + channel * side * side] = colour
-        image, covered = add_occluders(draws, image, points)
-        depth = image.new_full((len(image), side, side), torch.inf)
-        depth.view(-1)[hits.pixel] = hits.depth
-        depth = depth.masked_fill(covered, -torch.inf)
-        place = ((points + 1) * (side / 2)).floor().long()
-        inside = ((place >= 0) & (place < side)).all(-1)
-        column, row = place.clamp(0, side - 1).unbind(-1)
-        picture = torch.arange(len(image), device=image.device).unsqueeze(1)
-        seen = depth[picture, row, column] > sample["joints"][..., 2] - _FLESH
-        return self._sensor(draws, image), inside & seen
-
-    def _colours(self, draws: Draws, vertices: Tensor, hits: Hits) -> Tensor:
-        """Lit colours [P, 3] of the covered pixels."""
-        weights = hits.barycentric.unsqueeze(-1)
-        template = self._face_points.index_select(0, hits.face).view(-1, 3, 3)
-        template = (template * weights).sum(1)
-        colour, cloth = Outfit(draws, self._landmarks).colours(template, hits.picture)
-        normals = self._normals(vertices).flatten(0, 1)
-        corners = self.body.faces.index_select(0, hits.face)
-        corners = corners + (hits.picture * vertices.shape[1]).unsqueeze(-1)
-        normal = normals.index_select(0, corners.flatten()).view(-1, 3, 3)
-        normal = F.normalize((normal * weights).sum(1), dim=-1)
-        light = Light(draws)(normal, hits.picture)
-        folds = _folds(draws, template, hits.picture) * cloth.unsqueeze(-1)
-        return (colour * light * (1 + folds)).clamp(0, 1)
-
-
-def _folds(draws: Draws, points: Tensor, sample: Tensor) -> Tensor:
-    """Brightness [P, 1] of the folds of cloth: two crossed waves on the T-pose."""
-    wave = draws.normal("folds", 2, 3) * 30
-    u, v = (points.unsqueeze(1) * wave.index_select(0, sample)).sum(-1).unbind(-1)
-    strength = draws.uniform("fold strength", high=0.25).take(sample)
-    return (strength * (u.sin() + (v + 2 * u.cos()).sin()) / 2).unsqueeze(-1)
+        paint_pixels(image, hits, self._painter(draws, vertices, hits))
+        image, covered = add_occluders(draws, image, joints)
+        joint_depth = sample["joints"][..., 2]
+        visible = see_joints(hits, covered, (joints + 1) * (side / 2), joint_depth, self._flesh)
+        return self._sensor(draws, image), visible

@@ -59,7 +59,7 @@ def sample_cameras(draws: Draws, keypoints: Tensor) -> Tensor:
     truncated = draws.chance("truncated", _TRUNCATED_SHARE)
     side = box * SQUARE_OVER_BOX * draws.uniform("zoom", low=0.85, high=1.2)
     side = torch.where(truncated, side * draws.uniform("close", low=0.5, high=0.85), side)
-    reach = torch.where(truncated, 0.25, 0.06).unsqueeze(-1)
+    reach = torch.where(truncated, 0.15, 0.06).unsqueeze(-1)
     shift = draws.uniform("shift", 2, low=-1.0) * reach * box.unsqueeze(-1)
     centre = (low + high) / 2 + shift
     return torch.cat([(2 / side).unsqueeze(-1), -centre], dim=-1)

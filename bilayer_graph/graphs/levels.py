@@ -5,10 +5,19 @@ from dataclasses import dataclass
 import igl
 import numpy as np
 import torch
+import trimesh
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.check import check_faces, check_points
+
+# Candidates where the closest face looks away, by the distance to its centre.
+_NEAR_FACES = 48
+# Cosine between the normals of a vertex and of a face that look the same way.
+_SAME_WAY = 0.2
+_NEAR_VERTICES = 12
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,13 @@ class MeshLevel:
 def mesh_level(vertices: Tensor, faces: Tensor, num_vertices: int) -> MeshLevel:
     """Decimate a closed mesh of genus 0 to an exact number of vertices by quadric edge collapse.
 
-    A closed triangle mesh of genus 0 has ``F = 2 N - 4`` faces, which turns the number of vertices
-    into the number of faces that the collapse stops at.
+    The collapse moves vertices; each goes back to the finer vertex nearest to it, so that going
+    down is a selection. Going up is barycentric, on the nearest face that looks the same way: a
+    finger never takes its neighbour's skin.
 
     Args:
         vertices: Coordinates in metres, shape ``[N_fine, 3]``.
-        faces: Triangles, shape ``[F_fine, 3]``.
+        faces: Triangles, counter-clockwise seen from outside, shape ``[F_fine, 3]``.
         num_vertices: Number of vertices to keep, from 4 to ``N_fine``.
 
     Returns:
@@ -71,35 +81,16 @@ def mesh_level(vertices: Tensor, faces: Tensor, num_vertices: int) -> MeshLevel:
     check_points("vertices", vertices)
     check_faces(faces, vertices.size(0))
     check_closed(faces, vertices.size(0))
-    if not 4 <= num_vertices <= vertices.size(0):
-        raise InputError(
-            "num_vertices",
-            num_vertices,
-            f"the mesh has {vertices.size(0)} vertices",
-            f"Give a number from 4 to {vertices.size(0)}",
-        )
-    fine = np.asfortranarray(vertices.detach().cpu().double().numpy())
-    fine_faces = np.asfortranarray(faces.cpu().numpy().astype(np.int32))
-    _, coarse_faces, _, kept = igl.qslim(fine, fine_faces, 2 * num_vertices - 4)
-    if len(kept) != num_vertices or len(np.unique(kept)) != num_vertices:
-        raise InputError(
-            "num_vertices",
-            num_vertices,
-            f"edge collapse stopped at {len(kept)} vertices",
-            "Give a larger number, or a mesh with less intricate topology",
-        )
-    coarse = fine[kept]
-    _, birth, nearest = igl.point_mesh_squared_distance(fine, coarse, coarse_faces)
-    up_index = coarse_faces[birth]
-    corners = [np.asfortranarray(coarse[up_index[:, i]]) for i in range(3)]
-    weight = np.clip(igl.barycentric_coordinates(np.asfortranarray(nearest), *corners), 0, 1)
-    weight /= weight.sum(axis=1, keepdims=True)
+    fine, fine_faces = vertices.detach().cpu().double().numpy(), faces.cpu().numpy()
+    points, coarse_faces = decimate(fine, fine_faces, num_vertices)
+    kept = _nearest_distinct(points, fine)
+    up_index, up_weight = barycentric_map(fine, fine_faces, fine[kept], coarse_faces)
     return MeshLevel(
-        vertices=torch.as_tensor(coarse, dtype=vertices.dtype),
-        faces=torch.as_tensor(coarse_faces, dtype=torch.long),
-        kept=torch.as_tensor(kept, dtype=torch.long),
-        up_index=torch.as_tensor(up_index, dtype=torch.long),
-        up_weight=torch.as_tensor(weight, dtype=vertices.dtype),
+        vertices=vertices.detach().cpu()[kept],
+        faces=torch.as_tensor(coarse_faces),
+        kept=torch.as_tensor(kept),
+        up_index=torch.as_tensor(up_index),
+        up_weight=torch.as_tensor(up_weight, dtype=vertices.dtype),
     )
 
 
@@ -124,6 +115,74 @@ def mesh_levels(vertices: Tensor, faces: Tensor, sizes: list[int]) -> list[MeshL
     return levels
 
 
+def decimate(
+    vertices: np.ndarray, faces: np.ndarray, num_vertices: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vertices ``[N, 3]`` and faces ``[F, 3]`` of a decimated closed mesh of genus 0.
+
+    Such a mesh has ``F = 2 N - 4`` faces, which turns the number of vertices into the number of
+    faces that the collapse stops at.
+
+    Raises:
+        InputError: If the mesh cannot reach ``num_vertices``.
+    """
+    if not 4 <= num_vertices <= len(vertices):
+        raise InputError(
+            "num_vertices",
+            num_vertices,
+            f"the mesh has {len(vertices)} vertices",
+            f"Give a number from 4 to {len(vertices)}",
+        )
+    coarse, coarse_faces, _, _ = igl.qslim(
+        np.asfortranarray(vertices, np.float64),
+        np.asfortranarray(faces, np.int32),
+        2 * num_vertices - 4,
+    )
+    if len(coarse) != num_vertices:
+        remedy = "Give a larger number, or a smoother mesh"
+        problem = f"edge collapse stopped at {len(coarse)} vertices"
+        raise InputError("num_vertices", num_vertices, problem, remedy)
+    return np.ascontiguousarray(coarse), np.ascontiguousarray(coarse_faces, np.int64)
+
+
+def barycentric_map(
+    points: np.ndarray, point_faces: np.ndarray, vertices: np.ndarray, faces: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the closest point of one mesh to each vertex of another that looks the same way.
+
+    Args:
+        points: Vertices of the first mesh, ``[P, 3]``.
+        point_faces: Its faces, from which the vertices' normals come.
+        vertices: Vertices of the second mesh, ``[V, 3]``.
+        faces: Its faces, ``[F, 3]``.
+
+    Returns:
+        Vertices of the second mesh ``[P, 3]`` and their weights ``[P, 3]``: not negative, of sum 1.
+    """
+    normals = trimesh.Trimesh(points, point_faces, process=False).vertex_normals
+    triangles = vertices[faces]
+    outward = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    _, face, closest = igl.point_mesh_squared_distance(
+        np.asfortranarray(points), np.asfortranarray(vertices), np.asfortranarray(faces, np.int64)
+    )
+    gap = np.linalg.norm(closest - points, axis=1)
+    away = np.flatnonzero(((outward[face] * normals).sum(1) < _SAME_WAY) & (gap > 1e-9))
+    if len(away):
+        number = min(_NEAR_FACES, len(faces))
+        near = cKDTree(triangles.mean(1)).query(points[away], k=number)[1].reshape(-1, number)
+        pairs = np.repeat(points[away], number, axis=0)
+        spots = trimesh.triangles.closest_point(triangles[near.ravel()], pairs)
+        distance = np.linalg.norm(spots - pairs, axis=1).reshape(near.shape)
+        wrong = (outward[near] * normals[away, None]).sum(2) < _SAME_WAY
+        best = np.where(wrong, distance + distance.max(), distance).argmin(1)
+        rows = np.arange(len(away))
+        face[away] = near[rows, best]
+        closest[away] = spots.reshape(*near.shape, 3)[rows, best]
+    weight = trimesh.triangles.points_to_barycentric(triangles[face], closest).clip(0, 1)
+    return faces[face], weight / weight.sum(axis=1, keepdims=True)
+
+
 def check_closed(faces: Tensor, num_vertices: int) -> None:
     """Raise :class:`InputError` unless every edge has two faces and the surface is a sphere's."""
     sides = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values
@@ -135,3 +194,11 @@ def check_closed(faces: Tensor, num_vertices: int) -> None:
     euler = num_vertices - uses.numel() + faces.size(0)
     if euler != 2:
         raise InputError("faces", list(faces.shape), f"Euler characteristic {euler}, not 2", remedy)
+
+
+def _nearest_distinct(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """One vertex for each point, no vertex twice, the sum of squared distances least."""
+    number = min(_NEAR_VERTICES, len(vertices))
+    near = np.unique(cKDTree(vertices).query(points, k=number)[1])
+    cost = np.square(points[:, None] - vertices[near][None]).sum(-1)
+    return near[linear_sum_assignment(cost)[1]]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from bilayer_graph.errors import InputError
@@ -115,7 +116,7 @@ class BilayerHMR(nn.Module):
         return HMROutput(
             joints=self.skeleton_head(x[0]),
             vertices=vertices,
-            mesh_joints=(vertices.transpose(1, 2) @ self.joint_regressor.t()).transpose(1, 2),
+            mesh_joints=self._regress_joints(vertices),
             camera=self.camera_head(x[1]),
             global_orient=rotations[:, 0],
             body_pose=rotations[:, 1:],
@@ -135,6 +136,11 @@ class BilayerHMR(nn.Module):
         for up in self.upsampling:
             meshes.append(spmm(up(), meshes[-1]))
         return meshes
+
+    def _regress_joints(self, vertices: Tensor) -> Tensor:
+        # In float32 under autocast too: bfloat16 rounds coordinates by millimetres.
+        with torch.autocast(vertices.device.type, enabled=False):
+            return (vertices.transpose(1, 2) @ self.joint_regressor.t()).transpose(1, 2)
 
     def _check(self, image: Tensor, keypoints: Tensor) -> None:
         size = self.image_size

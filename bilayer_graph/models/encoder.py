@@ -89,7 +89,9 @@ def _load_backbone(net: nn.Module, path: Path, backbone: str) -> None:
         state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
         missing, unexpected = net.load_state_dict(state, strict=False)
     except Exception as error:
-        raise InputError("weights", path, f"cannot be read as weights ({error})", remedy) from error
+        # Only the kind of error: torch's text advises to run the file's pickle.
+        problem = f"cannot be read as weights ({type(error).__name__})"
+        raise InputError("weights", path, problem, remedy) from error
     missing = [key for key in missing if not key.startswith(("fc.", "classifier."))]
     if missing or unexpected:
         problem = f"lacks {missing[:3]}, has unknown {unexpected[:3]}"

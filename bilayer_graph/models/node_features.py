@@ -79,7 +79,8 @@ class JointFeatures(nn.Module):
         position = torch.where(present, keypoints[..., :2], 0)
         patches = self._patches(maps, position, present[..., 0]) * present
         template = self.joints.expand(batch, num_joints, 3)
-        located = self.lin_position(torch.cat([position, confidence, template], dim=-1))
+        with torch.autocast(keypoints.device.type, enabled=False):
+            located = self.lin_position(torch.cat([position, confidence, template], dim=-1))
         return located + self.lin_patch(patches)
 
     def _patches(self, maps: list[Tensor], position: Tensor, present: Tensor) -> Tensor:
@@ -124,4 +125,6 @@ class MeshFeatures(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return the features of the vertices."""
-        return self.lin_position(self.vertices) + self.lin_image(pooled).unsqueeze(1)
+        with torch.autocast(pooled.device.type, enabled=False):
+            located = self.lin_position(self.vertices)
+        return located + self.lin_image(pooled).unsqueeze(1)

@@ -1,3 +1,4 @@
+import codecs
 import os
 import pickle
 import struct
@@ -95,6 +96,17 @@ def test_pickle_with_code_is_refused_before_it_runs(tmp_path, field: str):
 def test_pickle_with_another_class_is_refused(tmp_path):
     (tmp_path / "body.pkl").write_bytes(pickle.dumps(smpl_arrays() | {"note": Getter()}))
     with pytest.raises(InputError, match=r"builtins\.getattr.*allow-list"):
+        read_body_file(tmp_path / "body.pkl")
+
+
+class Encoder:
+    def __reduce__(self):
+        return codecs.encode, ("text", "rot13")
+
+
+def test_only_the_codec_of_old_pickles_is_called(tmp_path):
+    (tmp_path / "body.pkl").write_bytes(pickle.dumps(smpl_arrays() | {"note": Encoder()}))
+    with pytest.raises(InputError, match="encoding rot13"):
         read_body_file(tmp_path / "body.pkl")
 
 

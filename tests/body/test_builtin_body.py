@@ -65,7 +65,7 @@ def test_up_sampling_is_barycentric_and_keeps_the_chosen_vertices(fine: int, coa
 
 
 @pytest.mark.parametrize(
-    ("fine", "coarse", "mean", "worst"), [(6890, 1723, 3, 30), (1723, 431, 8, 60)]
+    ("fine", "coarse", "mean", "worst"), [(6890, 1723, 3, 40), (1723, 431, 8, 75)]
 )
 def test_down_and_up_stays_close_on_posed_bodies(posed, fine, coarse, mean, worst):
     vertices = posed[2].vertices[:, level(fine)[0]]
@@ -82,7 +82,7 @@ def test_skinning_weights():
     assert (weights >= 0).all()
     assert (weights.sum(1) == 1).all()
     assert ((weights > 0).sum(1) <= 4).all()
-    assert (weights.max(0) > 0.5).all()
+    assert (weights.max(0) > 0.4).all()
 
 
 @pytest.mark.parametrize("name", ["J_regressor", "keypoint_regressor"])

@@ -41,9 +41,9 @@ def test_a_joint_on_a_vertex_counts_as_a_centimetre_apart():
 
 
 def test_nearby_points_far_from_the_origin():
-    joint = torch.tensor([[100.0, 0, 0]])
-    vertex = torch.tensor([[100.0625, 0, 0]])
-    assert_close(fusion_graph(joint, vertex)[1], torch.tensor([16.0]))
+    joint, vertex = torch.tensor([[100.1, -70.3, 0.2]]), torch.tensor([[100.13, -70.29, 0.2]])
+    expected = 1 / (joint.double() - vertex.double()).norm()
+    assert_close(fusion_graph(joint, vertex)[1], expected.view(1))
 
 
 @pytest.mark.parametrize("k", [0, -1, 6])

@@ -1,0 +1,130 @@
+import pickle
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from bilayer_graph.errors import InputError
+from bilayer_graph.models import load_model, save_model
+
+
+@pytest.fixture
+def path(small, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(small, "small", path)
+    return path
+
+
+def rewrite(path, change):
+    """Write the file again, its tensors and metadata changed by a function."""
+    with safe_open(path, framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = dict(file.metadata())
+    change(state, metadata)
+    save_file(state, path, metadata)
+
+
+def test_weights_come_back_in_half_precision(small, path):
+    model = load_model(path)
+    assert not model.training
+    state = small.state_dict()
+    for name, tensor in model.state_dict().items():
+        wanted = state[name]
+        if wanted.is_floating_point():
+            assert tensor.dtype == torch.float32
+            wanted = wanted.half().float()
+        assert torch.equal(tensor, wanted), name
+
+
+def test_answers_come_back(small, people, path):
+    with torch.no_grad():
+        expected = small(people["image"], people["keypoints"])
+        out = load_model(path)(people["image"], people["keypoints"])
+    for name in ("joints", "vertices", "camera", "betas"):
+        got, wanted = getattr(out, name), getattr(expected, name)
+        assert (got - wanted).abs().max() < 0.02 * wanted.abs().max(), name
+
+
+def test_writing_again_changes_nothing(path, tmp_path):
+    save_model(load_model(path), "small", tmp_path / "again.safetensors")
+    first, second = load_file(path), load_file(tmp_path / "again.safetensors")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_file_is_small_and_replaced_in_one_step(path):
+    assert path.stat().st_size < 16e6
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_the_expected_variant(path):
+    assert load_model(path, variant="small").image_size == 128
+    message = r"^weights=.*holds variant 'small', not 'paper'.*Give weights of 'paper'"
+    with pytest.raises(InputError, match=message):
+        load_model(path, variant="paper")
+
+
+def test_weights_of_a_model_that_is_not_the_variant_it_says(path):
+    rewrite(path, lambda state, metadata: metadata.update(variant="paper"))
+    with pytest.raises(InputError, match=r"^weights=.*model.safetensors: .*Give"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_truncated(path, share):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError, match=r"^weights=.*truncated, or not a safetensors.*Give a"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not weights", bytes(1000), pickle.dumps({"a": 1})],
+    ids=["text", "zeros", "pickle"],
+)
+def test_file_of_another_type(tmp_path, content):
+    (tmp_path / "other").write_bytes(content)
+    with pytest.raises(InputError, match=r"^weights=.*not a safetensors file.*Give a"):
+        load_model(tmp_path / "other")
+
+
+def test_a_torch_checkpoint(small, tmp_path):
+    torch.save(small.state_dict(), tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match=r"^weights=.*last.ckpt: .*not a safetensors file"):
+        load_model(tmp_path / "last.ckpt")
+
+
+def test_safetensors_of_another_program(tmp_path):
+    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match=r"^weights=.*not a checkpoint of this package.*Give a"):
+        load_model(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("name", ["none.safetensors", "."])
+def test_no_such_file(tmp_path, name):
+    with pytest.raises(InputError, match=r"^weights=.*: no such file.*Give a \.safetensors"):
+        load_model(tmp_path / name)
+
+
+def test_another_body(path, sphere_body):
+    message = r"^weights=.*trained on a body with another mesh.*Give the body"
+    with pytest.raises(InputError, match=message):
+        load_model(path, sphere_body)
+
+
+def drop(state, metadata):
+    del state["mesh_head.lin_out.weight"]
+
+
+def resize(state, metadata):
+    state["mesh_head.lin_out.weight"] = torch.zeros(4, 64)
+
+
+@pytest.mark.parametrize("change", [drop, resize])
+def test_a_tensor_that_does_not_fit(path, change):
+    rewrite(path, change)
+    message = r"^weights=.*does not fit variant 'small' .*mesh_head\.lin_out\.weight.*Give a"
+    with pytest.raises(InputError, match=message):
+        load_model(path)
