@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -98,14 +99,14 @@ def _load_backbone(net: nn.Module, path: Path, backbone: str) -> None:
         raise InputError("weights", path, problem, remedy)
 
 
-def _split_resnet(net: nn.Module) -> tuple[list[nn.Module], tuple[int, ...]]:
+def _split_resnet(net: Any) -> tuple[list[nn.Module], tuple[int, ...]]:
     stem = (net.conv1, net.bn1, net.relu, net.maxpool)
     stages = [nn.Sequential(*stem, net.layer1), net.layer2, net.layer3, net.layer4]
     width = net.fc.in_features // 8
     return stages, (width, 2 * width, 4 * width, 8 * width)
 
 
-def _split_mobilenet(net: nn.Module) -> tuple[list[nn.Module], tuple[int, ...]]:
+def _split_mobilenet(net: Any) -> tuple[list[nn.Module], tuple[int, ...]]:
     layers = net.features
     return [layers[:4], layers[4:7], layers[7:14], layers[14:]], (24, 32, 96, 1280)
 

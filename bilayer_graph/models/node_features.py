@@ -40,8 +40,8 @@ class JointFeatures(nn.Module):
 
     with the 2D position :math:`p_j`, its confidence :math:`c_j` and the template joint
     :math:`\bar x_j`, which tells left from right. The box of a patch is centred on the joint; its
-    side is the mean bone length in that picture. A joint of confidence 0 is missing: of its input
-    only the template joint remains.
+    side is the mean bone length in that picture. A joint of confidence 0, or whose numbers are not
+    finite, is missing: of its input only the template joint remains.
 
     Args:
         stage_channels: Number of channels of each feature map.
@@ -74,9 +74,9 @@ class JointFeatures(nn.Module):
     def forward(self, maps: list[Tensor], keypoints: Tensor) -> Tensor:
         """Return the features of the joints."""
         batch, num_joints, _ = keypoints.shape
-        confidence = keypoints[..., 2:]
-        present = confidence > 0
-        position = torch.where(present, keypoints[..., :2], 0)
+        # roi_align crashes on a box that is not finite.
+        present = (keypoints[..., 2:] > 0) & keypoints.isfinite().all(dim=-1, keepdim=True)
+        position, confidence = torch.where(present, keypoints, 0).split([2, 1], dim=-1)
         patches = self._patches(maps, position, present[..., 0]) * present
         template = self.joints.expand(batch, num_joints, 3)
         with torch.autocast(keypoints.device.type, enabled=False):

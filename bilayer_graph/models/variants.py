@@ -32,7 +32,7 @@ def bilayer_small(body: BodyModel, weights: str | Path | None = None) -> Bilayer
         body: The body that gives the template.
         weights: Weights of the backbone, as :func:`~bilayer_graph.models.image_encoder` takes them.
     """
-    return _assemble(body, image_encoder("mobilenet_v2", weights), 128, 431, 128, 5, 512)
+    return _assemble(body, image_encoder("mobilenet_v2", weights), 128, 431, 128, 3, 512)
 
 
 VARIANTS: dict[str, Callable[..., BilayerHMR]] = {"paper": bilayer_paper, "small": bilayer_small}

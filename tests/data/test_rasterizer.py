@@ -138,9 +138,9 @@ def test_equal_depth_goes_to_the_lower_face_in_any_order():
 
 
 def test_depth_keys_sort_like_the_depths(device):
-    depth = torch.tensor(
-        [-torch.inf, -3e9, -70.0, -2.0, -1e-9, 0.0, 1e-9, 0.5, 9.0, 3e9, torch.inf]
-    )
+    depth = torch.tensor([-torch.inf, -3e9, -70.0, -1e-9, 0.0, 1e-9, 0.5, 3.0, 3e9, torch.inf])
+    # Next to one another, too.
+    depth = torch.stack([depth, depth.nextafter(torch.tensor(4e9))], -1).flatten()[:-1]
     assert (_sortable(depth.to(device)).diff() > 0).all()
 
 

@@ -156,6 +156,6 @@ class Harmful:
 
 
 def test_pickles_are_not_run(tmp_path):
-    (tmp_path / "harm.pth").write_bytes(pickle.dumps(Harmful()))
+    (tmp_path / "harm.pth").write_bytes(pickle.dumps(Harmful(), protocol=2))
     with pytest.raises(InputError, match=r"^weights=.*cannot be read"):
         image_encoder("resnet18", tmp_path / "harm.pth")

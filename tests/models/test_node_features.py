@@ -105,6 +105,17 @@ def test_a_missing_joint_ignores_the_picture_and_its_position(layer):
     assert_close(first[:, 1], expected.expand(2, 16))
 
 
+@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_joint_with_a_number_that_is_not_finite_is_missing(layer, column, value):
+    points = keypoints(POSITION.repeat(2, 1, 1))
+    points[0, 1, 2] = 0
+    expected = layer(random_maps(), points)
+    points[0, 1, 2] = 1
+    points[0, 1, column] = value
+    assert torch.equal(layer(random_maps(), points), expected)
+
+
 def test_nobody_found(layer):
     assert layer(random_maps(), torch.zeros(2, 3, 3)).isfinite().all()
 
@@ -131,6 +142,14 @@ def test_joint_features_under_autocast(layer, device):
     with torch.autocast(device.type, torch.bfloat16):
         narrow = layer([x.bfloat16() for x in maps], points.to(device))
     assert_close(narrow, wide, torch.bfloat16)
+
+
+def test_boxes_are_not_rounded_to_the_dtype_of_the_maps():
+    # Integers up to 256 are exact in bfloat16; a rounded box would be off by up to half a pixel.
+    columns = torch.arange(256.0).expand(1, 1, 256, 256).bfloat16()
+    out = patches_only()([columns] * 4, keypoints())
+    expected = (POSITION[..., 0] + 1) / 2 * 256 - 0.5
+    assert (out - expected.unsqueeze(-1)).abs().max() < 1e-3
 
 
 def test_mean_bone_length():
