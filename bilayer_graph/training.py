@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import Sampler
 
@@ -139,7 +140,7 @@ class BilayerTraining(pl.LightningModule):
             shown = name in ("mpjpe", "pa_mpjpe", "pve")
             self.log(name, error.mean(), prog_bar=shown, batch_size=error.numel())
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return Adam and its schedule."""
         optimizer = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -64,12 +64,12 @@ class ExportWeights(Callback):
         self.path = path
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the weights."""
-        if not trainer.sanity_checking:
-            save_model(pl_module.model, self.variant, self.path)
-            shown = {k: f"{v:.1f}" for k, v in trainer.callback_metrics.items() if k in SHOWN}
-            values = ", ".join(f"{SHOWN[name]} {shown[name]} mm" for name in SHOWN if name in shown)
-            trainer.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {values}")
+        """Write the weights and print the errors."""
+        assert isinstance(pl_module, BilayerTraining)
+        save_model(pl_module.model, self.variant, self.path)
+        errors = trainer.callback_metrics
+        cells = [f"{label} {errors[name]:.1f}" for name, label in SHOWN.items()]
+        trainer.print(f"epoch {trainer.current_epoch + 1}: " + ", ".join(cells) + " mm")
 
 
 SHOWN = {
@@ -136,19 +136,15 @@ def report(
         torch.stack([item["joints"] for item in sample]).mean(0),
         torch.stack([item["vertices"] for item in sample]).mean(0),
     )
-    rows: dict[str, dict[str, list[torch.Tensor]]] = {"model": {}, "mean body": {}}
+    rows: dict[str, list[dict[str, torch.Tensor]]] = {"model": [], "mean body": []}
     for batch in held_out:
         out = model(batch["image"], batch["keypoints"])
-        for name, errors in (
-            ("model", body_errors(out, batch, model, body)),
-            ("mean body", mean.errors(batch)),
-        ):
-            for key, error in errors.items():
-                rows[name].setdefault(key, []).append(error)
+        rows["model"].append(body_errors(out, batch, model, body))
+        rows["mean body"].append(mean.errors(batch))
     print("Held-out errors in mm, mean (median) over the pictures:")
-    for name, errors in rows.items():
-        values = {key: torch.cat(parts) for key, parts in errors.items()}
-        cells = [f"{SHOWN[k]} {v.mean():.1f} ({v.median():.1f})" for k, v in values.items()]
+    for name, parts in rows.items():
+        errors = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        cells = [f"{SHOWN[k]} {v.mean():.1f} ({v.median():.1f})" for k, v in errors.items()]
         print(f"  {name}: " + ", ".join(cells))
 
 

@@ -25,16 +25,15 @@ def bilayer_graph(
         k: Number of joints that each vertex is linked with; ``None`` for all.
 
     Returns:
-        Node types ``joint`` and ``vertex`` with ``pos`` (and ``face``); edge types
-        ``(joint, bone, joint)``, ``(vertex, edge, vertex)``, ``(joint, drives, vertex)`` and
-        ``(vertex, informs, joint)`` with ``edge_index`` and ``edge_weight``. ``informs`` is
-        ``drives`` reversed, edge by edge.
+        Node types ``joint`` and ``vertex`` with ``pos``; edge types ``(joint, bone, joint)``,
+        ``(vertex, edge, vertex)``, ``(joint, drives, vertex)`` and ``(vertex, informs, joint)``
+        with ``edge_index`` and ``edge_weight``. ``informs`` is ``drives`` reversed, edge by edge.
 
     Raises:
         InputError: If the points or the faces are not those of one object.
     """
     data = HeteroData()
-    data["joint"].pos, data["vertex"].pos, data["vertex"].face = joints, vertices, faces.t()
+    data["joint"].pos, data["vertex"].pos = joints, vertices
     data[BONE].edge_index, data[BONE].edge_weight = skeleton_graph(joints)
     data[EDGE].edge_index, data[EDGE].edge_weight = mesh_graph(faces, vertices.size(0))
     drives, weight = fusion_graph(joints, vertices, k)

@@ -68,7 +68,7 @@ def mesh_level(vertices: Tensor, faces: Tensor, num_vertices: int) -> MeshLevel:
     Args:
         vertices: Coordinates in metres, shape ``[N_fine, 3]``.
         faces: Triangles, counter-clockwise seen from outside, shape ``[F_fine, 3]``.
-        num_vertices: Number of vertices to keep, from 4 to ``N_fine``.
+        num_vertices: Number of vertices to keep, from 4 to ``N_fine - 1``.
 
     Returns:
         The coarser level, on the CPU.
@@ -126,12 +126,12 @@ def decimate(
     Raises:
         InputError: If the mesh cannot reach ``num_vertices``.
     """
-    if not 4 <= num_vertices <= len(vertices):
+    if not 4 <= num_vertices < len(vertices):
         raise InputError(
             "num_vertices",
             num_vertices,
             f"the mesh has {len(vertices)} vertices",
-            f"Give a number from 4 to {len(vertices)}",
+            f"Give a number from 4 to {len(vertices) - 1}",
         )
     coarse, coarse_faces, _, _ = igl.qslim(
         np.asfortranarray(vertices, np.float64),
@@ -162,7 +162,8 @@ def barycentric_map(
     normals = trimesh.Trimesh(points, point_faces, process=False).vertex_normals
     triangles = vertices[faces]
     outward = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    # A face without area has no side to look to; it stays allowed as the nearest one.
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True).clip(1e-30)
     _, face, closest = igl.point_mesh_squared_distance(
         np.asfortranarray(points), np.asfortranarray(vertices), np.asfortranarray(faces, np.int64)
     )
@@ -194,6 +195,9 @@ def check_closed(faces: Tensor, num_vertices: int) -> None:
     euler = num_vertices - uses.numel() + faces.size(0)
     if euler != 2:
         raise InputError("faces", list(faces.shape), f"Euler characteristic {euler}, not 2", remedy)
+    pieces = trimesh.graph.connected_components(sides.cpu().numpy(), nodes=np.arange(num_vertices))
+    if len(pieces) != 1:
+        raise InputError("faces", list(faces.shape), f"{len(pieces)} pieces, not 1", remedy)
 
 
 def _nearest_distinct(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:

@@ -73,6 +73,9 @@ def image_encoder(backbone: str, weights: str | Path | None = None) -> ImageEnco
         raise InputError(
             "weights", weights, f"{backbone} has no such weights", f"Give a file or one of {known}"
         ) from error
+    except OSError as error:
+        remedy = "Connect to the internet once, or give a local file"
+        raise InputError("weights", weights, f"no download ({error})", remedy) from error
     if path is not None and local:
         _load_backbone(net, path, backbone)
     stages, channels = _SPLITS[backbone](net)

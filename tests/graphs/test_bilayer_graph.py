@@ -36,7 +36,6 @@ def test_is_a_valid_heterogeneous_graph(data):
     assert data["joint"].num_nodes == 4
     assert data["vertex"].num_nodes == 42
     assert torch.equal(data["vertex"].pos, VERTICES)
-    assert torch.equal(data["vertex"].face, FACES.t())
 
 
 @pytest.mark.parametrize(
