@@ -1,5 +1,6 @@
 """Training: the paper's loss, its keypoint mixing, and validation, as a LightningModule."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from bilayer_graph.models import BilayerHMR, HMROutput
 FOCAL_COEFFICIENT = 5.0
 SHAPE_COEFFICIENT = 0.1
 MID_HIP = (2, 3)
+WARM_UP = 0.05
 Batch = dict[str, Tensor]
 
 
@@ -103,8 +105,19 @@ class MeanBody:
         }
 
 
+def warm_up_and_cosine(progress: float) -> float:
+    """Return the share of the highest learning rate: a linear rise, then half a cosine to 0.
+
+    Args:
+        progress: Share of the training that is done, from 0 to 1.
+    """
+    if progress < WARM_UP:
+        return (progress + 0.01) / (WARM_UP + 0.01)
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
 class BilayerTraining(pl.LightningModule):
-    """Adam, one cycle of the learning rate, the paper's loss and its keypoint mixing.
+    """Adam with a warm-up and a cosine, the paper's loss and its keypoint mixing.
 
     The share of true joints falls linearly from 1 to 0 over the training, so that at the end the
     model sees detections only, as it will when it is used.
@@ -143,8 +156,8 @@ class BilayerTraining(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return Adam and its schedule."""
         optimizer = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=self.total_steps, pct_start=0.1
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warm_up_and_cosine(step / self.total_steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

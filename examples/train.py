@@ -46,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--steps", type=int, default=100, help="optimisation steps an epoch")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=1.5e-3, help="highest learning rate")
+    parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--validation", type=int, default=512, help="held-out pictures")
     parser.add_argument("--workers", type=int, default=1, help="processes that render")
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])

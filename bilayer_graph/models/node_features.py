@@ -67,9 +67,15 @@ class JointFeatures(nn.Module):
         super().__init__()
         self.bones = tuple(bones)
         self.register_buffer("joints", joints, persistent=False)
-        # One linear layer over the concatenation, as two: each part is initialised by its own size.
+        # One linear layer over the concatenation, as two: each part has its own initialisation.
         self.lin_position = nn.Linear(6, channels)
         self.lin_patch = nn.Linear(sum(stage_channels), channels, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Reset the learnable parameters; patches count for nothing until they are of use."""
+        self.lin_position.reset_parameters()
+        nn.init.zeros_(self.lin_patch.weight)
 
     def forward(self, maps: list[Tensor], keypoints: Tensor) -> Tensor:
         """Return the features of the joints."""
@@ -122,6 +128,12 @@ class MeshFeatures(nn.Module):
         self.register_buffer("vertices", vertices, persistent=False)
         self.lin_position = nn.Linear(3, channels)
         self.lin_image = nn.Linear(image_channels, channels, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Reset the learnable parameters; the image counts for nothing until it is of use."""
+        self.lin_position.reset_parameters()
+        nn.init.zeros_(self.lin_image.weight)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return the features of the vertices."""

@@ -7,7 +7,8 @@ import trimesh
 from example_scripts import load_script, write_coco
 from PIL import Image
 
-from bilayer_graph.body import BUILTIN_BODY, axis_angle_to_matrix, project
+from bilayer_graph.body import axis_angle_to_matrix, project
+from bilayer_graph.body.body_file import BUILTIN_BODY
 from bilayer_graph.data.keypoints import to_pixels
 
 script = load_script("recover_mesh")
