@@ -7,6 +7,7 @@ from bilayer_graph.testing.samples import (
     random_graph,
     sample_bipartite,
     sample_features,
+    sighted,
     sphere_mesh,
     to_dense,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "random_graph",
     "sample_bipartite",
     "sample_features",
+    "sighted",
     "sphere_mesh",
     "to_dense",
 ]

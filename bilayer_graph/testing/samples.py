@@ -2,7 +2,7 @@
 
 import torch
 import trimesh
-from torch import Tensor
+from torch import Tensor, nn
 
 from bilayer_graph.ops import SparseMatrix
 
@@ -89,3 +89,18 @@ def matrix_to_dense(matrix: SparseMatrix) -> Tensor:
     """Return a :class:`~bilayer_graph.ops.SparseMatrix` as a dense float64 tensor ``[M, N]``."""
     rows, columns = matrix.size
     return to_dense(torch.stack([matrix.col, matrix.row]), matrix.value, (columns, rows))
+
+
+def sighted(model: nn.Module) -> nn.Module:
+    """Give a new model's image inputs random weights; they start at zero, which hides the picture.
+
+    Args:
+        model: A :class:`~bilayer_graph.models.BilayerHMR`, or one of its input layers.
+
+    Returns:
+        The model itself.
+    """
+    for name, parameter in model.named_parameters():
+        if name.endswith(("lin_patch.weight", "lin_image.weight")):
+            nn.init.normal_(parameter, std=parameter.size(1) ** -0.5)
+    return model

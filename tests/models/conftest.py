@@ -4,7 +4,7 @@ import torch
 
 from bilayer_graph.body import SMPL_PARENTS, BodyModel, axis_angle_to_matrix, project
 from bilayer_graph.models import bilayer_small
-from bilayer_graph.testing import sphere_mesh
+from bilayer_graph.testing import sighted, sphere_mesh
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def sphere_body():
 def small(body):
     """The small variant, without training; a session shares it, so leave it as it is."""
     torch.manual_seed(0)
-    return bilayer_small(body).eval()
+    return sighted(bilayer_small(body)).eval()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import torch
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import HMROutput, bilayer_paper, bilayer_small, build_model
-from bilayer_graph.testing import assert_close, largest_output, sample_features
+from bilayer_graph.testing import assert_close, largest_output, sample_features, sighted
 from bilayer_graph.training import total_loss
 
 SHAPES = {
@@ -51,6 +51,12 @@ def test_picture_and_keypoints_both_matter(small, people):
             assert not torch.equal(getattr(other, name), getattr(out, name)), name
 
 
+def test_a_new_model_starts_from_geometry_alone(body, people):
+    model = bilayer_small(body).eval()
+    out, other = run(model, people), model(people["image"].flip(0), people["keypoints"])
+    assert torch.equal(out.vertices, other.vertices)
+
+
 def test_mesh_joints_are_regressed_from_the_mesh(small, people):
     out = run(small, people)
     assert_close(out.mesh_joints, small.joint_regressor @ out.vertices)
@@ -59,7 +65,7 @@ def test_mesh_joints_are_regressed_from_the_mesh(small, people):
 @pytest.mark.parametrize("training", [False, True])
 def test_every_parameter_learns(body, people, training, device):
     torch.manual_seed(0)
-    model = bilayer_small(body).train(training).to(device)
+    model = sighted(bilayer_small(body)).train(training).to(device)
     batch = {name: tensor.to(device) for name, tensor in people.items()}
     total_loss(run(model, people, device), batch, model.vertex_index)["loss"].backward()
     for name, parameter in model.named_parameters():
@@ -86,7 +92,7 @@ def test_bfloat16_autocast_stays_close(small, people, device):
 
 def test_bfloat16_autocast_trains(body, people, device):
     torch.manual_seed(0)
-    model = bilayer_small(body).to(device)
+    model = sighted(bilayer_small(body)).to(device)
     batch = {name: tensor.to(device) for name, tensor in people.items()}
     with torch.autocast(device.type, torch.bfloat16):
         loss = total_loss(run(model, people, device), batch, model.vertex_index)["loss"]

@@ -3,7 +3,7 @@ import torch
 
 from bilayer_graph.models import JointFeatures, MeshFeatures
 from bilayer_graph.models.node_features import MIN_BOX, mean_bone_length
-from bilayer_graph.testing import assert_close, sample_features
+from bilayer_graph.testing import assert_close, sample_features, sighted
 
 SIDES = (32, 16, 8, 4)
 BONES = ((0, 1), (1, 2))
@@ -85,7 +85,7 @@ def test_channels_of_the_stages_keep_their_order():
 @pytest.fixture
 def layer():
     torch.manual_seed(0)
-    return JointFeatures((1, 2, 3, 4), 16, JOINTS, BONES)
+    return sighted(JointFeatures((1, 2, 3, 4), 16, JOINTS, BONES))
 
 
 def random_maps(seed=0):
