@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
@@ -10,15 +9,14 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from bilayer_graph import losses, metrics
+from bilayer_graph import losses
 from bilayer_graph.body import BodyModel, project
+from bilayer_graph.evaluation import Batch, body_errors
 from bilayer_graph.models import BilayerHMR, HMROutput
 
 FOCAL_COEFFICIENT = 5.0
 SHAPE_COEFFICIENT = 0.1
-MID_HIP = (2, 3)
 WARM_UP = 0.05
-Batch = dict[str, Tensor]
 
 
 def total_loss(out: HMROutput, batch: Batch, vertex_index: Tensor) -> dict[str, Tensor]:
@@ -61,48 +59,6 @@ def mix_keypoints(batch: Batch, share: float) -> Tensor:
     true = torch.nn.functional.pad(batch["keypoints_true"], (0, 1), value=1.0)
     chosen = torch.rand(detected.shape[:2], device=detected.device) < share
     return torch.where(chosen.unsqueeze(-1), true, detected)
-
-
-def body_errors(out: HMROutput, batch: Batch, model: BilayerHMR, body: BodyModel) -> Batch:
-    """Return the errors of each sample in millimetres, shape ``[B]`` each.
-
-    ``mpjpe`` and ``pa_mpjpe`` are the skeleton's (12 joints, centred on the mid-hip; after
-    Procrustes alignment), ``mesh_mpjpe`` and ``mesh_pa_mpjpe`` those of the joints regressed from
-    the mesh, ``pve`` and ``smpl_pve`` the mean distance of all vertices of the full mesh,
-    pelvis-centred, for the mesh branch and for the posed body model.
-    """
-    full = model.upsample(out.vertices)[-1]
-    posed = body(out.betas, out.body_pose, out.global_orient).vertices
-    return {
-        "mpjpe": metrics.mpjpe(out.joints, batch["joints"], MID_HIP),
-        "pa_mpjpe": metrics.pa_mpjpe(out.joints, batch["joints"]),
-        "mesh_mpjpe": metrics.mpjpe(out.mesh_joints, batch["joints"], MID_HIP),
-        "mesh_pa_mpjpe": metrics.pa_mpjpe(out.mesh_joints, batch["joints"]),
-        "pve": metrics.pve(full, batch["vertices"]),
-        "smpl_pve": metrics.pve(posed, batch["vertices"]),
-    }
-
-
-@dataclass(frozen=True)
-class MeanBody:
-    """The best answer that ignores the picture: the mean of the training bodies, in camera axes.
-
-    Attributes:
-        joints: ``[12, 3]``, metres.
-        vertices: ``[V, 3]``, metres.
-    """
-
-    joints: Tensor
-    vertices: Tensor
-
-    def errors(self, batch: Batch) -> Batch:
-        """Return the errors of each sample in millimetres, as :func:`body_errors` names them."""
-        joints = self.joints.expand_as(batch["joints"])
-        return {
-            "mpjpe": metrics.mpjpe(joints, batch["joints"], MID_HIP),
-            "pa_mpjpe": metrics.pa_mpjpe(joints, batch["joints"]),
-            "pve": metrics.pve(self.vertices.expand_as(batch["vertices"]), batch["vertices"]),
-        }
 
 
 def warm_up_and_cosine(progress: float) -> float:

@@ -83,7 +83,7 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        return ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.seconds.items())
 
 
 def main() -> int:
@@ -106,14 +106,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--body", type=Path, help="body file with SMPL's fields")
     parser.add_argument("--weights", type=Path, default=SHIPPED_WEIGHTS, help="checkpoint")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", default=device, help=f"default: {device}")
+    devices = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
+    parser.add_argument("--device", default=devices[0], choices=devices)
     return parser.parse_args()
 
 
 def recover(arguments: argparse.Namespace) -> None:
     """Read, predict and write, batch by batch."""
     clock = Clock()
+    make_folder(arguments.out)
     with clock.step("model"):
         body = BodyModel.load(arguments.body)
         model = load_model(arguments.weights, body).to(arguments.device)
@@ -130,6 +131,15 @@ def recover(arguments: argparse.Namespace) -> None:
         raise InputError("--image", arguments.image, "nobody recovered", "Mend the errors above")
     people = "person" if done == 1 else "people"
     print(f"{done} {people} recovered into {arguments.out} ({clock})")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        remedy = "Give a folder that can be written to"
+        raise InputError("--out", folder, f"cannot be made ({error.strerror})", remedy) from error
 
 
 def find_people(arguments: argparse.Namespace, clock: Clock) -> Iterator[Person]:
@@ -198,7 +208,7 @@ def process(batch: list[Person], model: BilayerHMR, body: BodyModel, clock: Cloc
         }
     results = {name: array.cpu() for name, array in arrays.items()}
     for row, person in enumerate(batch):
-        person.out.mkdir(parents=True, exist_ok=True)
+        make_folder(person.out)
         result = {name: array[row] for name, array in results.items()}
         crop = torch.cat([person.centre, person.side.view(1)])
         with clock.step("meshes"):

@@ -11,9 +11,11 @@ last epoch.
 import argparse
 import sys
 from pathlib import Path
+from pickle import UnpicklingError
 
 import pytorch_lightning as pl
 import torch
+from evaluate import HELD_OUT_SEED, print_errors
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
@@ -21,10 +23,9 @@ from torch.utils.data import DataLoader
 from bilayer_graph.body import BodyModel
 from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.errors import InputError
-from bilayer_graph.models import VARIANTS, BilayerHMR, build_model, load_model, save_model
-from bilayer_graph.training import BilayerTraining, FreshSamples, MeanBody, body_errors
-
-HELD_OUT_SEED = 1_000_003
+from bilayer_graph.evaluation import ERROR_NAMES
+from bilayer_graph.models import VARIANTS, build_model, load_model, save_model
+from bilayer_graph.training import BilayerTraining, FreshSamples
 
 
 def main() -> int:
@@ -43,17 +44,25 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--variant", default="small", choices=sorted(VARIANTS))
     parser.add_argument("--body", type=Path, help="body file with SMPL's fields")
     parser.add_argument("--backbone-weights", help="torchvision name or local file")
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=100, help="optimisation steps an epoch")
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--epochs", type=positive, default=6)
+    parser.add_argument("--steps", type=positive, default=100, help="optimisation steps an epoch")
+    parser.add_argument("--batch-size", type=positive, default=32)
     parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--validation", type=int, default=512, help="held-out pictures")
+    parser.add_argument("--validation", type=positive, default=512, help="held-out pictures")
     parser.add_argument("--workers", type=int, default=1, help="processes that render")
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/train"))
     parser.add_argument("--resume", action="store_true", help="go on from OUT/last.ckpt")
     return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    """Return a number from the command line that is at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
 
 
 class ExportWeights(Callback):
@@ -68,18 +77,8 @@ class ExportWeights(Callback):
         assert isinstance(pl_module, BilayerTraining)
         save_model(pl_module.model, self.variant, self.path)
         errors = trainer.callback_metrics
-        cells = [f"{label} {errors[name]:.1f}" for name, label in SHOWN.items()]
+        cells = [f"{label} {errors[name]:.1f}" for name, label in ERROR_NAMES.items()]
         trainer.print(f"epoch {trainer.current_epoch + 1}: " + ", ".join(cells) + " mm")
-
-
-SHOWN = {
-    "mpjpe": "MPJPE",
-    "pa_mpjpe": "PA-MPJPE",
-    "mesh_mpjpe": "mesh MPJPE",
-    "mesh_pa_mpjpe": "mesh PA-MPJPE",
-    "pve": "PVE",
-    "smpl_pve": "SMPL PVE",
-}
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -98,8 +97,8 @@ def train(arguments: argparse.Namespace) -> None:
 
     weights = arguments.out / "model.safetensors"
     last = arguments.out / "last.ckpt"
-    if arguments.resume and not last.is_file():
-        raise InputError("--resume", last, "no such checkpoint", "Train without --resume first")
+    if arguments.resume:
+        check_resumable(last, weights, body, arguments.variant)
     arguments.out.mkdir(parents=True, exist_ok=True)
     trainer = pl.Trainer(
         max_epochs=arguments.epochs,
@@ -122,30 +121,20 @@ def train(arguments: argparse.Namespace) -> None:
         ckpt_path=last if arguments.resume else None,
         weights_only=True,
     )
-    report(load_model(weights, body), body, training_set, validation_loader)
+    print_errors(load_model(weights, body), body, arguments.validation)
     print(f"Weights: {weights}. Use them: python examples/recover_mesh.py --weights {weights}")
 
 
-@torch.no_grad()
-def report(
-    model: BilayerHMR, body: BodyModel, training_set: SyntheticBodies, held_out: DataLoader
-) -> None:
-    """Print the held-out errors of the written weights beside those of the mean body."""
-    sample = training_set.__getitems__(list(range(min(1024, len(training_set)))))
-    mean = MeanBody(
-        torch.stack([item["joints"] for item in sample]).mean(0),
-        torch.stack([item["vertices"] for item in sample]).mean(0),
-    )
-    rows: dict[str, list[dict[str, torch.Tensor]]] = {"model": [], "mean body": []}
-    for batch in held_out:
-        out = model(batch["image"], batch["keypoints"])
-        rows["model"].append(body_errors(out, batch, model, body))
-        rows["mean body"].append(mean.errors(batch))
-    print("Held-out errors in mm, mean (median) over the pictures:")
-    for name, parts in rows.items():
-        errors = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-        cells = [f"{SHOWN[k]} {v.mean():.1f} ({v.median():.1f})" for k, v in errors.items()]
-        print(f"  {name}: " + ", ".join(cells))
+def check_resumable(last: Path, weights: Path, body: BodyModel, variant: str) -> None:
+    """Raise :class:`InputError` unless a training of this variant and body can go on."""
+    remedy = "Train without --resume"
+    if not last.is_file():
+        raise InputError("--resume", last, "no such checkpoint", remedy)
+    try:
+        torch.load(last, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
+        raise InputError("--resume", last, "truncated, or no checkpoint", remedy) from error
+    load_model(weights, body, variant)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from bilayer_graph.body import BodyModel, axis_angle_to_matrix, project
+from bilayer_graph.evaluation import MeanBody, body_errors
 from bilayer_graph.models import HMROutput, bilayer_small
 from bilayer_graph.testing import assert_close, sample_features
 from bilayer_graph.training import (
     BilayerTraining,
     FreshSamples,
-    MeanBody,
-    body_errors,
     mix_keypoints,
     total_loss,
 )

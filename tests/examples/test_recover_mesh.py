@@ -191,3 +191,10 @@ def test_a_folder_in_which_nothing_works(run, tmp_path):
     status, _, errors = run("--image", folder)
     assert status == 2
     assert "skipped: " in errors
+
+
+def test_a_folder_that_cannot_be_made(run, photo, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, _, errors = run("--image", photo, "--out", tmp_path / "file" / "out")
+    assert status == 2
+    assert errors.startswith("error: --out=")

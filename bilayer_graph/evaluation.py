@@ -1,0 +1,91 @@
+"""Evaluation: the errors of a model and of the mean body on held-out samples."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bilayer_graph import metrics
+from bilayer_graph.body import BodyModel
+from bilayer_graph.models import BilayerHMR, HMROutput
+
+MID_HIP = (2, 3)
+ERROR_NAMES = {
+    "mpjpe": "MPJPE",
+    "pa_mpjpe": "PA-MPJPE",
+    "mesh_mpjpe": "mesh MPJPE",
+    "mesh_pa_mpjpe": "mesh PA-MPJPE",
+    "pve": "PVE",
+    "smpl_pve": "SMPL PVE",
+}
+"""What :func:`body_errors` measures, as it is printed."""
+Batch = dict[str, Tensor]
+
+
+def body_errors(out: HMROutput, batch: Batch, model: BilayerHMR, body: BodyModel) -> Batch:
+    """Return the errors of each sample in millimetres, shape ``[B]`` each.
+
+    ``mpjpe`` and ``pa_mpjpe`` are the skeleton's (12 joints, centred on the mid-hip; after
+    Procrustes alignment), ``mesh_mpjpe`` and ``mesh_pa_mpjpe`` those of the joints regressed from
+    the mesh, ``pve`` and ``smpl_pve`` the mean distance of all vertices of the full mesh,
+    pelvis-centred, for the mesh branch and for the posed body model.
+    """
+    full = model.upsample(out.vertices)[-1]
+    posed = body(out.betas, out.body_pose, out.global_orient).vertices
+    return {
+        "mpjpe": metrics.mpjpe(out.joints, batch["joints"], MID_HIP),
+        "pa_mpjpe": metrics.pa_mpjpe(out.joints, batch["joints"]),
+        "mesh_mpjpe": metrics.mpjpe(out.mesh_joints, batch["joints"], MID_HIP),
+        "mesh_pa_mpjpe": metrics.pa_mpjpe(out.mesh_joints, batch["joints"]),
+        "pve": metrics.pve(full, batch["vertices"]),
+        "smpl_pve": metrics.pve(posed, batch["vertices"]),
+    }
+
+
+@dataclass(frozen=True)
+class MeanBody:
+    """The best answer that ignores the picture: the mean of the training bodies, in camera axes.
+
+    Attributes:
+        joints: ``[12, 3]``, metres.
+        vertices: ``[V, 3]``, metres.
+    """
+
+    joints: Tensor
+    vertices: Tensor
+
+    def errors(self, batch: Batch) -> Batch:
+        """Return the errors of each sample in millimetres, as :func:`body_errors` names them."""
+        joints = self.joints.expand_as(batch["joints"])
+        return {
+            "mpjpe": metrics.mpjpe(joints, batch["joints"], MID_HIP),
+            "pa_mpjpe": metrics.pa_mpjpe(joints, batch["joints"]),
+            "pve": metrics.pve(self.vertices.expand_as(batch["vertices"]), batch["vertices"]),
+        }
+
+
+@torch.no_grad()
+def evaluate(
+    model: BilayerHMR, body: BodyModel, held_out: Iterable[Batch], mean: MeanBody
+) -> dict[str, Batch]:
+    """Return the errors of every held-out sample, for the model and for the mean body.
+
+    Args:
+        model: The model, in evaluation mode.
+        body: The body that made the samples.
+        held_out: Batches of samples.
+        mean: The mean of the training bodies.
+
+    Returns:
+        For ``"model"`` and ``"mean body"`` the errors in millimetres by name, shape ``[N]`` each.
+    """
+    rows: dict[str, list[Batch]] = {"model": [], "mean body": []}
+    for batch in held_out:
+        out = model(batch["image"], batch["keypoints"])
+        rows["model"].append(body_errors(out, batch, model, body))
+        rows["mean body"].append(mean.errors(batch))
+    return {
+        name: {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        for name, parts in rows.items()
+    }
