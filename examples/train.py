@@ -122,7 +122,10 @@ def train(arguments: argparse.Namespace) -> None:
         weights_only=True,
     )
     print_errors(load_model(weights, body), body, arguments.validation)
-    print(f"Weights: {weights}. Use them: python examples/recover_mesh.py --weights {weights}")
+    use = f"python examples/recover_mesh.py --weights {weights}"
+    if arguments.body is not None:
+        use += f" --body {arguments.body}"
+    print(f"Weights: {weights}. Use them: {use}")
 
 
 def check_resumable(last: Path, weights: Path, body: BodyModel, variant: str) -> None:
