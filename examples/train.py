@@ -25,7 +25,15 @@ from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.errors import InputError
 from bilayer_graph.evaluation import ERROR_NAMES
 from bilayer_graph.models import VARIANTS, build_model, load_model, save_model
-from bilayer_graph.training import BilayerTraining, FreshSamples
+
+try:
+    import pytorch_lightning as pl
+    from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+    from pytorch_lightning.loggers import TensorBoardLogger
+
+    from bilayer_graph.training import BilayerTraining, FreshSamples
+except ImportError as error:
+    raise SystemExit(f'{error}. Training needs the extra: pip install -e ".[train]"') from error
 
 
 def main() -> int:
