@@ -13,11 +13,7 @@ import sys
 from pathlib import Path
 from pickle import UnpicklingError
 
-import pytorch_lightning as pl
 import torch
-from evaluate import HELD_OUT_SEED, print_errors
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from bilayer_graph.body import BodyModel
@@ -25,6 +21,7 @@ from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.errors import InputError
 from bilayer_graph.evaluation import ERROR_NAMES
 from bilayer_graph.models import VARIANTS, build_model, load_model, save_model
+from evaluate import HELD_OUT_SEED, print_errors
 
 try:
     import pytorch_lightning as pl
