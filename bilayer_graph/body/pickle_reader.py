@@ -2,6 +2,7 @@
 
 import importlib
 import pickle
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from bilayer_graph.errors import InputError
 _REMEDY = "Give the official SMPL .pkl or an .npz with the same fields"
 
 
-class _Captured:
+class _Captured(ABC):
     """Stands in for a class that must not run: keeps what the pickle says its state is."""
 
     state: dict[str, Any]
@@ -24,8 +25,9 @@ class _Captured:
     def __setstate__(self, state: object) -> None:
         self.state = state if isinstance(state, dict) else {}
 
+    @abstractmethod
     def to_array(self) -> np.ndarray:
-        raise NotImplementedError
+        """Return the array that the captured object was."""
 
 
 class _Chumpy(_Captured):
