@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--weights", type=Path, default=SHIPPED_WEIGHTS, help="checkpoint")
     parser.add_argument("--body", type=Path, help="body file with SMPL's fields")
-    parser.add_argument("--samples", type=int, default=2048, help="held-out pictures")
+    parser.add_argument("--samples", type=positive, default=2048, help="held-out pictures")
     arguments = parser.parse_args()
     try:
         body = BodyModel.load(arguments.body)
@@ -38,6 +38,14 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def positive(text: str) -> int:
+    """Return a number from the command line that is at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
 
 
 def print_errors(model: BilayerHMR, body: BodyModel, samples: int) -> None:

@@ -9,10 +9,11 @@ picture: beside each one, or in the folder that --keypoints names, lies `NAME.js
 `NAME_keypoints.json`; or --keypoints is one COCO file for all.
 
 Into --out go, for each person, `mesh.glb` and `mesh.obj` (y up, metres), `overlay.png` and
-`prediction.npz`: `vertices`, `vertices_1723`, `joints` in metres in camera axes (x right, y down,
-z forward), pelvis at the origin; `body_pose` [23, 3], `global_orient` [3] as axis-angle and `betas`
-of the body model; `smpl_vertices` posed by them; `camera` (s, tx, ty) and `crop` (x, y, side in
-pixels), with which a point lands on pixel `(x, y) + side / 2 * s * (X + t)`.
+`prediction.npz`: `vertices`, the coarser `vertices_1723` and `vertices_431`, and `joints`, in
+metres in camera axes (x right, y down, z forward), pelvis at the origin; `body_pose` [23, 3] and
+`global_orient` [3] as axis-angle and `betas` of the body model; `smpl_vertices` posed by them;
+`camera` (s, tx, ty) and `crop` (x, y, side in pixels), with which a point lands on pixel
+`(x, y) + side / 2 * s * (X + t)`.
 """
 
 import argparse
@@ -26,7 +27,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
-from PIL import Image
 from torch import Tensor
 
 from bilayer_graph.body import BodyModel, matrix_to_axis_angle
@@ -47,26 +47,17 @@ class Person:
 
     Attributes:
         out: Folder for the results.
-        picture: The whole picture.
-        keypoints: ``[12, 3]``, pixels and confidence.
-        centre: ``[2]``, pixels.
-        side: Scalar, pixels.
+        image: Crop for the model, ``[3, S, S]``.
+        panel: The same crop for the overlay, ``[3, 384, 384]``.
+        keypoints: Crop coordinates and confidence, ``[12, 3]``.
+        box: Centre x and y and side of the crop in pixels of the picture, ``[3]``.
     """
 
     out: Path
-    picture: Image.Image
+    image: Tensor
+    panel: Tensor
     keypoints: Tensor
-    centre: Tensor
-    side: Tensor
-
-    def crop(self, size: int) -> Tensor:
-        """Return the person's crop, ``[3, size, size]``."""
-        return crop_image(self.picture, self.centre, self.side, size)
-
-    def crop_keypoints(self) -> Tensor:
-        """Return the keypoints in crop coordinates, ``[12, 3]``."""
-        points = to_crop(self.keypoints[:, :2], self.centre, self.side)
-        return torch.cat([points, self.keypoints[:, 2:]], dim=1)
+    box: Tensor
 
 
 class Clock:
@@ -120,7 +111,7 @@ def recover(arguments: argparse.Namespace) -> None:
         model = load_model(arguments.weights, body).to(arguments.device)
         body = body.to(arguments.device)
     done, batch = 0, []
-    for person in find_people(arguments, clock):
+    for person in find_people(arguments, model.image_size, clock):
         batch.append(person)
         if len(batch) == BATCH_SIZE:
             done += process(batch, model, body, clock)
@@ -142,7 +133,7 @@ def make_folder(folder: Path) -> None:
         raise InputError("--out", folder, f"cannot be made ({error.strerror})", remedy) from error
 
 
-def find_people(arguments: argparse.Namespace, clock: Clock) -> Iterator[Person]:
+def find_people(arguments: argparse.Namespace, image_size: int, clock: Clock) -> Iterator[Person]:
     """Yield the people of every picture; in a folder, report a bad picture and go on."""
     folder = arguments.image.is_dir()
     paths = list_images(arguments.image) if folder else [arguments.image]
@@ -150,7 +141,7 @@ def find_people(arguments: argparse.Namespace, clock: Clock) -> Iterator[Person]
         out = arguments.out / path.stem if folder and len(paths) > 1 else arguments.out
         try:
             with clock.step("reading"):
-                people = read_people(path, arguments.keypoints, out)
+                people = read_people(path, arguments.keypoints, out, image_size)
         except InputError as error:
             if not folder:
                 raise
@@ -159,15 +150,23 @@ def find_people(arguments: argparse.Namespace, clock: Clock) -> Iterator[Person]
         yield from people
 
 
-def read_people(path: Path, keypoints: Path | None, out: Path) -> list[Person]:
+def read_people(path: Path, keypoints: Path | None, out: Path, image_size: int) -> list[Person]:
     """Return the people of one picture, each with a folder of its own if they are several."""
     picture = read_image(path)
     found = read_keypoints(find_keypoints(path, keypoints), path)
     centres, sides = keypoints_box(found)
     people = []
     for number, (joints, centre, side) in enumerate(zip(found, centres, sides, strict=True)):
-        folder = out if len(found) == 1 else out / f"person_{number}"
-        people.append(Person(folder, picture, joints, centre, side))
+        points = to_crop(joints[:, :2], centre, side)
+        people.append(
+            Person(
+                out if len(found) == 1 else out / f"person_{number}",
+                crop_image(picture, centre, side, image_size),
+                crop_image(picture, centre, side, PANEL_SIZE),
+                torch.cat([points, joints[:, 2:]], dim=1),
+                torch.cat([centre, side.view(1)]),
+            )
+        )
     return people
 
 
@@ -188,17 +187,16 @@ def find_keypoints(image: Path, keypoints: Path | None) -> Path:
 def process(batch: list[Person], model: BilayerHMR, body: BodyModel, clock: Clock) -> int:
     """Predict and write a batch of people; return their number."""
     device = body.v_template.device
-    with clock.step("reading"):
-        image = torch.stack([person.crop(model.image_size) for person in batch]).to(device)
-        keypoints = torch.stack([person.crop_keypoints() for person in batch]).to(device)
+    image = torch.stack([person.image for person in batch]).to(device)
+    keypoints = torch.stack([person.keypoints for person in batch]).to(device)
     with clock.step("network"):
         out = model(image, keypoints)
         meshes = {mesh.size(1): mesh for mesh in model.upsample(out.vertices)}
-        full = meshes[body.v_template.size(0)]
+        full = meshes.pop(body.v_template.size(0))
         posed = body(out.betas, out.body_pose, out.global_orient).vertices
         arrays = {
             "vertices": full,
-            "vertices_1723": meshes[1723],
+            **{f"vertices_{size}": mesh for size, mesh in meshes.items()},
             "joints": out.joints,
             "body_pose": matrix_to_axis_angle(out.body_pose),
             "global_orient": matrix_to_axis_angle(out.global_orient),
@@ -210,15 +208,14 @@ def process(batch: list[Person], model: BilayerHMR, body: BodyModel, clock: Cloc
     for row, person in enumerate(batch):
         make_folder(person.out)
         result = {name: array[row] for name, array in results.items()}
-        crop = torch.cat([person.centre, person.side.view(1)])
         with clock.step("meshes"):
             write_mesh(person.out, result["vertices"], body.faces.cpu())
             numbers = {name: array.numpy() for name, array in result.items()}
-            np.savez(person.out / "prediction.npz", crop=crop.numpy(), **numbers)
+            np.savez(person.out / "prediction.npz", crop=person.box.numpy(), **numbers)
         with clock.step("overlay"):
             picture = overlay(
-                person.crop(PANEL_SIZE),
-                person.crop_keypoints(),
+                person.panel,
+                person.keypoints,
                 result["vertices"],
                 body.faces.cpu(),
                 result["joints"],

@@ -21,7 +21,7 @@ from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.errors import InputError
 from bilayer_graph.evaluation import ERROR_NAMES
 from bilayer_graph.models import VARIANTS, build_model, load_model, save_model
-from evaluate import HELD_OUT_SEED, print_errors
+from evaluate import HELD_OUT_SEED, positive, print_errors
 
 try:
     import pytorch_lightning as pl
@@ -60,14 +60,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/train"))
     parser.add_argument("--resume", action="store_true", help="go on from OUT/last.ckpt")
     return parser.parse_args()
-
-
-def positive(text: str) -> int:
-    """Return a number from the command line that is at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
 
 
 class ExportWeights(Callback):

@@ -37,6 +37,7 @@ def test_one_picture(run, photo, tmp_path, body):
     assert shapes == {
         "vertices": (6890, 3),
         "vertices_1723": (1723, 3),
+        "vertices_431": (431, 3),
         "joints": (12, 3),
         "body_pose": (23, 3),
         "global_orient": (3,),
@@ -82,18 +83,24 @@ def test_several_people_give_several_meshes(run, photo, tmp_path, pixels):
     assert (tmp_path / "out" / "person_1" / "mesh.glb").is_file()
 
 
-def test_a_folder_is_done_in_batches_as_single_pictures_are(run, photo, tmp_path, monkeypatch):
+def test_a_folder_is_done_in_batches_as_single_pictures_are(
+    run, photo, tmp_path, monkeypatch, pixels
+):
     monkeypatch.setattr(script, "BATCH_SIZE", 2)
     for name in ("a", "b"):
         shutil.copy(photo, photo.with_stem(name))
         shutil.copy(photo.with_suffix(".json"), photo.with_name(f"{name}_keypoints.json"))
     bad = photo.with_name("bad.png")
     bad.write_bytes(b"no picture")
+    far = photo.with_name("far.png")
+    shutil.copy(photo, far)
+    np.save(far.with_suffix(".npy"), pixels + 5000)
     status, printed, errors = run("--image", photo.parent)
     assert status == 0
     assert "3 people recovered" in printed
     assert "skipped: " in errors
     assert "bad.png" in errors
+    assert errors.count("skipped: ") == 2
     together = np.load(tmp_path / "out" / "b" / "prediction.npz")
     run("--image", photo)
     alone = np.load(tmp_path / "out" / "prediction.npz")
