@@ -8,16 +8,15 @@ MIN_DISTANCE = 0.01
 
 
 def reciprocal_distance(source: Tensor, target: Tensor, min_distance: float) -> Tensor:
-    r"""Return :math:`1 / \max(\lVert p_i - q_j \rVert, d_{min})` for every pair of points.
+    r"""Return :math:`1 / \max(\lVert p_e - q_e \rVert, d_{min})` for pairs of points.
 
     Args:
-        source: Points :math:`p`, shape ``[N, 3]``.
-        target: Points :math:`q`, shape ``[M, 3]``.
+        source: Points :math:`p`, shape ``[E, D]``.
+        target: Points :math:`q`, shape ``[E, D]``.
         min_distance: Lower bound :math:`d_{min}` of the distance, in the points' unit.
 
     Returns:
-        Weights of shape ``[N, M]``.
+        Weights of shape ``[E]``.
     """
-    # The direct formula: the matrix-product shortcut loses digits for points that nearly touch.
-    distance = torch.cdist(source, target, compute_mode="donot_use_mm_for_euclid_dist")
+    distance = torch.linalg.vector_norm(target - source, dim=1)
     return distance.clamp(min=min_distance).reciprocal()

@@ -4,41 +4,77 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.graphs.check import check_points
+from bilayer_graph.graphs.check import check_positive
 from bilayer_graph.graphs.distance import MIN_DISTANCE, reciprocal_distance
+from bilayer_graph.graphs.neighbors import check_reach, neighbor_pairs
+from bilayer_graph.graphs.shape import Shape, read_points
 
 
 def fusion_graph(
-    joints: Tensor, vertices: Tensor, k: int | None = None, *, min_distance: float = MIN_DISTANCE
+    joints: Shape,
+    vertices: Shape,
+    k: int | None = None,
+    radius: float | None = None,
+    *,
+    min_distance: float = MIN_DISTANCE,
 ) -> tuple[Tensor, Tensor]:
     r"""Build the prior :math:`A_{fs}` of the bipartite fusion graph, from joints to vertices.
 
     .. math:: (A_{fs})_{vj} = 1 / \max(\lVert x_v - x_j \rVert, d_{min})
 
+    Joints stand for the nodes of any coarse graph and vertices for those of any fine one.
+
     Args:
-        joints: Template joints in metres, shape ``[N_s, 3]``.
-        vertices: Template vertices in metres, shape ``[N_m, 3]``.
-        k: Link each vertex with its ``k`` nearest joints only; ``None`` links all (the paper's).
-        min_distance: Lower bound of a distance, in metres.
+        joints: Coarse nodes: template joints in metres, shape ``[N_s, D]``, or an object that has
+            them.
+        vertices: Fine nodes: template vertices in metres, shape ``[N_m, D]``, or an object that has
+            them.
+        k: Link each vertex with its ``k`` nearest joints only.
+        radius: Link each vertex with the joints at this distance or nearer only. Without ``k`` and
+            ``radius``, all are linked (the paper's).
+        min_distance: Lower bound of a distance, in the points' unit.
 
     Returns:
         ``edge_index`` of shape ``[2, E]`` (joint, vertex), sorted by vertex and then by joint, and
         ``edge_weight`` of shape ``[E]``; :math:`E = N_s N_m`, or :math:`k N_m`.
 
     Raises:
-        InputError: If the points are not finite ``[N, 3]`` tensors or ``k`` is out of range.
+        InputError: If the points are not finite or not in one space, ``k`` is out of range, or
+            ``radius`` leaves a vertex without a joint.
     """
-    check_points("joints", joints)
-    check_points("vertices", vertices)
-    num_joints, num_vertices = joints.size(0), vertices.size(0)
-    if k is not None and not 1 <= k <= num_joints:
-        raise InputError(
-            "k",
-            k,
-            f"there are {num_joints} joints",
-            f"Give a number from 1 to {num_joints}, or None",
-        )
-    weight = reciprocal_distance(vertices, joints, min_distance)
-    nearest = weight.topk(k or num_joints, dim=1).indices.sort(dim=1).values
-    vertex = torch.arange(num_vertices, device=vertices.device).repeat_interleave(nearest.size(1))
-    return torch.stack([nearest.flatten(), vertex]), weight.gather(1, nearest).flatten()
+    coarse = read_points("joints", joints, dim=None)
+    fine = read_points("vertices", vertices, dim=None)
+    if coarse.size(1) != fine.size(1):
+        problem = f"the joints have {coarse.size(1)} coordinates"
+        raise InputError("vertices", list(fine.shape), problem, "Give both in one space")
+    return link_levels(coarse, fine, k, radius, min_distance, ("joints", "vertices"))
+
+
+def link_levels(
+    coarse: Tensor,
+    fine: Tensor,
+    k: int | None,
+    radius: float | None,
+    min_distance: float,
+    names: tuple[str, str],
+) -> tuple[Tensor, Tensor]:
+    """Build :func:`fusion_graph` of checked points, which errors call by these names."""
+    check_reach(k, radius, (coarse.size(0), fine.size(0)), names[0])
+    check_positive("min_distance", min_distance)
+    edge_index = neighbor_pairs(coarse, fine, k, radius)
+    if radius is not None:
+        _check_cover(edge_index[1], coarse, fine, radius, names)
+    source, target = edge_index
+    return edge_index, reciprocal_distance(coarse[source], fine[target], min_distance)
+
+
+def _check_cover(
+    linked: Tensor, coarse: Tensor, fine: Tensor, radius: float, names: tuple[str, str]
+) -> None:
+    """Raise :class:`InputError` unless every fine node is linked."""
+    alone = fine.size(0) - linked.unique().numel()
+    if alone:
+        source, target = neighbor_pairs(coarse, fine, 1, None)
+        gap = torch.linalg.vector_norm(coarse[source] - fine[target], dim=1).max()
+        problem = f"{alone} of {fine.size(0)} {names[1]} have none of the {names[0]} within it"
+        raise InputError("radius", radius, problem, f"Give a radius above {gap:.4g}, or k")

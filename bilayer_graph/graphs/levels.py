@@ -1,5 +1,6 @@
 """Coarser versions of a closed mesh, and the matrices that go down to them and up again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import igl
@@ -11,7 +12,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.graphs.check import check_faces, check_points
+from bilayer_graph.graphs.shape import Array, Shape, read_mesh
 
 # Candidates where the closest face looks away, by the distance to its centre.
 _NEAR_FACES = 48
@@ -58,7 +59,7 @@ class MeshLevel:
         return torch.stack([self.up_index.flatten(), fine]), self.up_weight.flatten()
 
 
-def mesh_level(vertices: Tensor, faces: Tensor, num_vertices: int) -> MeshLevel:
+def mesh_level(vertices: Shape, faces: Array | None = None, num_vertices: int = 0) -> MeshLevel:
     """Decimate a closed mesh to an exact number of vertices by quadric edge collapse.
 
     The collapse moves vertices; each goes back to the finer vertex nearest to it, so that going
@@ -66,8 +67,9 @@ def mesh_level(vertices: Tensor, faces: Tensor, num_vertices: int) -> MeshLevel:
     finger never takes its neighbour's skin.
 
     Args:
-        vertices: Coordinates in metres, shape ``[N_fine, 3]``.
-        faces: Triangles, counter-clockwise seen from outside, shape ``[F_fine, 3]``.
+        vertices: Coordinates in metres, shape ``[N_fine, 3]``, or a mesh.
+        faces: Triangles, counter-clockwise seen from outside, shape ``[F_fine, 3]``; ``None`` if
+            the mesh carries them.
         num_vertices: Number of vertices to keep, from 4 to ``N_fine - 1``.
 
     Returns:
@@ -78,8 +80,7 @@ def mesh_level(vertices: Tensor, faces: Tensor, num_vertices: int) -> MeshLevel:
 
     Source: Garland and Heckbert, "Surface simplification using quadric error metrics", 1997.
     """
-    check_points("vertices", vertices)
-    check_faces(faces, vertices.size(0))
+    vertices, faces = read_mesh("vertices", vertices, faces)
     check_closed(faces)
     fine, fine_faces = vertices.detach().cpu().double().numpy(), faces.cpu().numpy()
     points, coarse_faces = decimate(fine, fine_faces, num_vertices)
@@ -94,12 +95,14 @@ def mesh_level(vertices: Tensor, faces: Tensor, num_vertices: int) -> MeshLevel:
     )
 
 
-def mesh_levels(vertices: Tensor, faces: Tensor, sizes: list[int]) -> list[MeshLevel]:
+def mesh_levels(
+    vertices: Shape, faces: Array | None = None, sizes: Sequence[int] = ()
+) -> list[MeshLevel]:
     """Decimate a closed mesh step by step, each level from the one before it.
 
     Args:
-        vertices: Coordinates in metres, shape ``[N, 3]``.
-        faces: Triangles, shape ``[F, 3]``.
+        vertices: Coordinates in metres, shape ``[N, 3]``, or a mesh.
+        faces: Triangles, shape ``[F, 3]``; ``None`` if the mesh carries them.
         sizes: Numbers of vertices, falling, for example ``[1723, 431]``.
 
     Returns:

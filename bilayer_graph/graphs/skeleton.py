@@ -1,14 +1,14 @@
 """The skeleton graph: every joint linked with every joint, the closer the stronger."""
 
-import torch
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.graphs.check import check_points
-from bilayer_graph.graphs.distance import MIN_DISTANCE, reciprocal_distance
+from bilayer_graph.graphs.distance import MIN_DISTANCE
+from bilayer_graph.graphs.points import point_graph
+from bilayer_graph.graphs.shape import Shape, read_points
 
 
-def skeleton_graph(joints: Tensor, *, min_distance: float = MIN_DISTANCE) -> tuple[Tensor, Tensor]:
+def skeleton_graph(joints: Shape, *, min_distance: float = MIN_DISTANCE) -> tuple[Tensor, Tensor]:
     r"""Build the fixed skeleton adjacency :math:`A_s` of the template joints.
 
     .. math:: A_s = \mathrm{RowNorm}(a), \qquad a_{ij} = 1 / \max(d_{ij}, d_{min}) \;(i \ne j),
@@ -25,13 +25,7 @@ def skeleton_graph(joints: Tensor, *, min_distance: float = MIN_DISTANCE) -> tup
     Raises:
         InputError: If ``joints`` is not a finite ``[N, 3]`` tensor of two joints or more.
     """
-    check_points("joints", joints)
-    if joints.size(0) < 2:
-        raise InputError("joints", list(joints.shape), "one joint has no bones", "Give two or more")
-    weight = reciprocal_distance(joints, joints, min_distance)
-    weight.fill_diagonal_(0)
-    weight.diagonal().copy_(weight.amax(dim=1))
-    weight = weight / weight.sum(dim=1, keepdim=True)
-    index = torch.arange(joints.size(0), device=joints.device)
-    target, source = torch.meshgrid(index, index, indexing="ij")
-    return torch.stack([source.flatten(), target.flatten()]), weight.flatten()
+    pos = read_points("joints", joints)
+    if pos.size(0) < 2:
+        raise InputError("joints", list(pos.shape), "one joint has no bones", "Give two or more")
+    return point_graph(pos, min_distance=min_distance)

@@ -71,3 +71,8 @@ def test_batches_like_any_graph(data):
 def test_faces_of_another_mesh():
     with pytest.raises(InputError, match=r"^faces=indices 0\.\.41: a mesh of 12 vertices"):
         bilayer_graph(JOINTS, VERTICES[:12], FACES)
+
+
+def test_points_that_are_no_mesh():
+    with pytest.raises(InputError, match=r"^faces=None: points without faces are no mesh"):
+        bilayer_graph(JOINTS, VERTICES)

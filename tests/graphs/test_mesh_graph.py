@@ -1,6 +1,9 @@
 import pytest
 import torch
 import trimesh
+from torch_geometric.data import Data
+from torch_geometric.transforms import FaceToEdge
+from torch_geometric.utils import add_self_loops, sort_edge_index
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import mesh_graph
@@ -37,6 +40,26 @@ def test_neighbours_are_those_of_trimesh():
         assert_close(dense[vertex], row, torch.float32)
 
 
+def test_edges_are_those_of_pyg():
+    vertices, faces = sphere_mesh(2)
+    data = FaceToEdge()(Data(pos=vertices, face=faces.t()))
+    edges = add_self_loops(data.edge_index, num_nodes=162)[0]
+    assert torch.equal(mesh_graph(faces, 162)[0], sort_edge_index(edges, sort_by_row=False))
+
+
+def test_faces_of_any_integer_type():
+    faces = sphere_mesh(1)[1]
+    expected = mesh_graph(faces, 42)
+    for given in (faces.int(), faces.numpy().astype("uint32"), faces.numpy()):
+        for first, second in zip(mesh_graph(given, 42), expected, strict=True):
+            assert torch.equal(first, second)
+
+
+def test_faces_without_the_number_of_vertices():
+    with pytest.raises(InputError, match=r"^num_vertices=None: .*Give their number, or a mesh"):
+        mesh_graph(sphere_mesh(1)[1])
+
+
 def test_rows_sum_to_one_and_edges_are_sorted():
     edge_index, weight = mesh_graph(sphere_mesh(3)[1], 642)
     # A closed mesh has 3 N - 6 edges, each in both directions, and here N loops.
@@ -59,8 +82,9 @@ def test_order_of_faces_and_corners_does_not_matter():
         (torch.zeros(0, 3, dtype=torch.long), r"^faces=\[0, 3\]: .*Give indices of shape"),
         (torch.tensor([[0, 1, 3]]), r"^faces=indices 0\.\.3: .* 3 vertices .*counted from 0"),
         (torch.tensor([[-1, 1, 2]]), r"^faces=indices -1\.\.2: .*counted from 0"),
+        (torch.tensor([[0.0, 1, 2]]), r"^faces=torch\.float32: not indices\. Give int64"),
     ],
-    ids=["quads", "none", "too large", "negative"],
+    ids=["quads", "none", "too large", "negative", "floating point"],
 )
 def test_faces_of_another_mesh(faces, message):
     with pytest.raises(InputError, match=message):

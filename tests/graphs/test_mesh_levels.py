@@ -157,6 +157,21 @@ def test_keeps_the_dtype():
     assert level.vertices.dtype == level.up_weight.dtype == torch.float64
 
 
+def test_a_mesh_instead_of_vertices_and_faces():
+    vertices, faces = sphere_mesh(2)
+    mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
+    first, second = mesh_levels(mesh, sizes=[50, 20])
+    expected = mesh_levels(vertices, faces, [50, 20])
+    assert torch.equal(first.kept, expected[0].kept)
+    assert torch.equal(second.up_weight, expected[1].up_weight)
+    assert torch.equal(mesh_level(mesh, num_vertices=50).faces, first.faces)
+
+
+def test_vertices_without_faces():
+    with pytest.raises(InputError, match=r"^faces=None: points without .*Give faces .*or a mesh"):
+        mesh_level(sphere_mesh(1)[0], num_vertices=20)
+
+
 @pytest.mark.parametrize("number", [3, 42])
 def test_a_size_out_of_range(number):
     vertices, faces = sphere_mesh(1)
