@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bilayer_graph.nn import GroupNorm
+from bilayer_graph.nn import GroupNorm, Linear
 
 FIRST_SCALE = 0.9
 """Scale that the camera starts from: a standing adult of 1.7 m fills three quarters of the crop."""
@@ -25,13 +25,13 @@ class NodeHead(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.norm = GroupNorm(in_channels)
-        self.lin_in = nn.Linear(in_channels, in_channels // 2)
+        self.norm = GroupNorm(in_channels, relu=True)
+        self.lin_in = Linear(in_channels, in_channels // 2)
         self.lin_out = nn.Linear(in_channels // 2, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one output a node."""
-        x = self.lin_in(self.norm(x).relu()).relu()
+        x = self.lin_in(self.norm(x)).relu()
         with torch.autocast(x.device.type, enabled=False):
             return self.lin_out(x.to(self.lin_out.weight.dtype))
 

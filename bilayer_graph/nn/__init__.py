@@ -5,6 +5,7 @@ from bilayer_graph.nn.fusion_conv import FusionConv
 from bilayer_graph.nn.gcn_block import FusionBlock, GCNBlock
 from bilayer_graph.nn.graph_conv import GraphConv
 from bilayer_graph.nn.group_norm import GroupNorm
+from bilayer_graph.nn.linear import Linear
 from bilayer_graph.nn.static_graph import StaticGraph
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "GCNBlock",
     "GraphConv",
     "GroupNorm",
+    "Linear",
     "StaticGraph",
 ]

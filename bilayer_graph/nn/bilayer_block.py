@@ -50,9 +50,10 @@ class BilayerBlock(torch.nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the features of the first and of the second graph."""
         first, second = self.fusion(x)
+        # In place: nothing else keeps a sum, and large new tensors are slow to come by.
         return (
-            self.first(x[0], edge_index[0], edge_weight[0]) + first,
-            self.second(x[1], edge_index[1], edge_weight[1]) + second,
+            self.first(x[0], edge_index[0], edge_weight[0]).add_(first),
+            self.second(x[1], edge_index[1], edge_weight[1]).add_(second),
         )
 
     def __repr__(self) -> str:

@@ -6,28 +6,35 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.typing import OptPairTensor
+from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops import SparseMatrix, row_norm, row_softmax, sparse_matrix, spmm
+from bilayer_graph.nn.edges import edge_list
+from bilayer_graph.nn.fusion_edges import FusionEdges
+from bilayer_graph.ops import SparseMatrix, fusion_product, row_norm, row_softmax, spmm
 
 
 class FusionConv(MessagePassing):
-    r"""The fusion convolution :math:`X' = A_f X W + b` over a learnable bipartite adjacency.
+    r"""The fusion convolution :math:`X' = A_f X W + b` over learnable edges between two graphs.
 
     .. math:: A_f = \mathrm{RowNorm}(A_{fs} \odot W_f)
 
-    over the nodes of both graphs together: the prior :math:`A_{fs}` is fixed and zero inside each
-    graph, :math:`W_f` has one learnable weight for each edge and direction, all 1 at the start.
+    The prior :math:`A_{fs}` is fixed, and 0 where there is no edge; :math:`W_f` has one learnable
+    weight an edge, all 1 at the start. As any PyG layer for two node sets it takes a pair of
+    features and returns those of the second graph; a ``bidirectional`` layer is the paper's: over
+    the nodes of both graphs together, it returns the pair.
 
     Args:
-        in_channels: Size of each input feature, or -1 to take it from the first input.
+        in_channels: Size of each input feature, a pair where the two graphs differ, or -1 to take
+            it from the first input. With a pair, a bidirectional layer has one :math:`W` a graph.
         out_channels: Size of each output feature.
-        edge_index: Edges from the first to the second graph, shape ``[2, E]``; each is used in both
-            directions.
-        edge_weight: The prior :math:`A_{fs}` of each edge, shape ``[E]``; ones if ``None``.
-        size: Number of nodes of the first and of the second graph; by default the edges' largest
-            indices plus one.
+        edge_index: Edges from the first to the second graph, ``[2, E]``, also an ``EdgeIndex``, or
+            a sparse adjacency with the nodes of the second graph as rows.
+        edge_weight: The prior :math:`A_{fs}` of each edge, ``[E]``; ones if ``None``.
+        size: Number of nodes of the first and of the second graph; by default what ``edge_index``
+            says, or else its largest indices plus one.
+        bidirectional: Whether features also cross from the second to the first graph, over the
+            same edges with weights of their own.
         combine: ``"mul"`` for :math:`A_{fs} \odot W_f`, ``"add"`` for :math:`A_{fs} + W_f` with
             :math:`W_f` starting at 0.
         normalize: ``"row"`` (:func:`~bilayer_graph.ops.row_norm`), ``"softmax"`` over each row, or
@@ -35,11 +42,14 @@ class FusionConv(MessagePassing):
         bias: Whether to add :math:`b`.
 
     Shapes:
-        - x: a pair ``([N_s, C_in], [N_m, C_in])`` or ``([B, N_s, C_in], [B, N_m, C_in])``
-        - output: the pair with ``C_out`` channels
+        - x: a pair ``([N_s, C_in], [N_t, C_in])`` or ``([B, N_s, C_in], [B, N_t, C_in])``, for a
+          disjoint union of K graphs ``([K * N_s, C_in], [K * N_t, C_in])``; one tensor if the two
+          graphs are the same; the second may be ``None`` unless the layer is bidirectional
+        - edge_index: the layer's own edges, repeated for each of the K graphs, or ``None``
+        - output: that of the second graph, ``[.., N_t, C_out]``, or the pair
 
     Raises:
-        InputError: If the edges, the prior or an option do not fit.
+        InputError: If the edges, the prior, an option or the features do not fit.
 
     Source: Yu, van Baar, Chen, "Joint 3D Human Shape Recovery and Pose Estimation from a Single
     Image with Bilayer Graph", 3DV 2021.
@@ -50,12 +60,13 @@ class FusionConv(MessagePassing):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | tuple[int, int],
         out_channels: int,
-        edge_index: Tensor,
-        edge_weight: Tensor | None = None,
+        edge_index: Adj,
+        edge_weight: OptTensor = None,
         *,
         size: tuple[int, int] | None = None,
+        bidirectional: bool = False,
         combine: Literal["mul", "add"] = "mul",
         normalize: Literal["row", "softmax"] | None = "row",
         bias: bool = True,
@@ -69,68 +80,83 @@ class FusionConv(MessagePassing):
             )
         self.in_channels = in_channels
         self.out_channels = out_channels
+        self.bidirectional = bidirectional
         self.combine = combine
         self.normalize = normalize
-        if size is None:
-            size = _smallest_size(edge_index)
-        self.size = size
-        forward, order = sparse_matrix(edge_index, edge_weight, size)
-        _check_distinct(forward)
-        backward, order_back = sparse_matrix(edge_index.flip(0), edge_weight, size[::-1])
-        self._register("forward", forward, order)
-        self._register("backward", backward, order_back)
-        self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot")
-        self.edge_weight = torch.nn.Parameter(torch.empty(2, edge_index.size(1)))
+        edges, prior, known_size = edge_list(edge_index, edge_weight)
+        self.edges = FusionEdges(edges, prior, size or known_size)
+        self.size = self.edges.size
+        first, second = in_channels if isinstance(in_channels, tuple) else (in_channels, None)
+        self.lin = Linear(first, out_channels, bias=False, weight_initializer="glorot")
+        self.lin_second: Linear | None = None
+        if bidirectional and second is not None:
+            self.lin_second = Linear(second, out_channels, bias=False, weight_initializer="glorot")
+        number = edges.size(1)
+        self.edge_weight = torch.nn.Parameter(torch.empty((2, number) if bidirectional else number))
         if bias:
             self.bias = torch.nn.Parameter(torch.empty(out_channels))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
 
-    def _register(self, direction: str, matrix: SparseMatrix, order: Tensor) -> None:
-        # Fixed data: in no checkpoint, on every device.
-        for name, tensor in {**matrix._asdict(), "order": order}.items():
-            self.register_buffer(f"_{direction}_{name}", tensor, persistent=False)
-
     def reset_parameters(self) -> None:
         """Reset the learnable parameters; the adjacency becomes the normalised prior again."""
         super().reset_parameters()
         self.lin.reset_parameters()
+        if self.lin_second is not None:
+            self.lin_second.reset_parameters()
         torch.nn.init.constant_(self.edge_weight, 1.0 if self.combine == "mul" else 0.0)
         if self.bias is not None:
             torch.nn.init.zeros_(self.bias)
 
-    def adjacency(self) -> tuple[SparseMatrix, SparseMatrix]:
-        """Return the current :math:`A_f`: first to second graph, and second to first.
+    def adjacency(self) -> SparseMatrix | tuple[SparseMatrix, SparseMatrix]:
+        """Return the current :math:`A_f` from the first to the second graph.
 
-        Both matrices have targets as rows: sizes ``[N_m, N_s]`` and ``[N_s, N_m]``.
+        Targets are rows, ``[N_t, N_s]``. A bidirectional layer returns the pair, with the way back,
+        ``[N_s, N_t]``, as the second.
         """
-        return self._adjacency("forward", 0), self._adjacency("backward", 1)
+        if not self.bidirectional:
+            return self._adjacency("forward", self.edge_weight)
+        to_second, to_first = self.edge_weight.unbind()
+        return self._adjacency("forward", to_second), self._adjacency("backward", to_first)
 
-    def _adjacency(self, direction: str, which: int) -> SparseMatrix:
-        names = SparseMatrix._fields
-        matrix = SparseMatrix(*(getattr(self, f"_{direction}_{name}") for name in names))
-        weight = self.edge_weight[which][getattr(self, f"_{direction}_order")]
-        prior = matrix.value
-        weight = prior * weight if self.combine == "mul" else prior + weight
+    def _adjacency(self, direction: str, weight: Tensor) -> SparseMatrix:
+        matrix, order = self.edges.prior(direction)
+        # Each weight is taken once: the gradients that index_select adds up never meet.
+        weight = weight.index_select(0, order)
+        weight = matrix.value * weight if self.combine == "mul" else matrix.value + weight
         if self.normalize == "row":
-            weight = row_norm(weight, matrix.row, matrix.size[0])
+            weight = row_norm(weight, matrix.rowptr)
         elif self.normalize == "softmax":
-            weight = row_softmax(weight, matrix.row, matrix.size[0])
+            weight = row_softmax(weight, matrix.rowptr)
         return matrix._replace(value=weight)
 
-    def forward(self, x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return :math:`A_f X W + b` for the nodes of the first and of the second graph."""
+    def forward(
+        self, x: Tensor | OptPairTensor, edge_index: Adj | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return :math:`A_f X W + b` for the nodes of the second graph, or of both."""
+        pair = (x, x) if isinstance(x, Tensor) else x
+        if self.bidirectional and pair[1] is None:
+            remedy = "Give features of both graphs"
+            raise InputError("x[1]", None, "features cross in both directions", remedy)
+        first, second = self.edges.unstack(pair, edge_index)
+        if not self.bidirectional:
+            return _like(pair[0], self._convolve(self.adjacency(), first, self.lin))
         to_second, to_first = self.adjacency()
-        return self._convolve(to_first, x[1]), self._convolve(to_second, x[0])
+        return (
+            _like(pair[0], self._convolve(to_first, second, self.lin_second or self.lin)),
+            _like(pair[0], self._convolve(to_second, first, self.lin)),
+        )
 
-    def _convolve(self, adjacency: SparseMatrix, x: Tensor) -> Tensor:
+    def _convolve(self, adjacency: SparseMatrix, x: Tensor, lin: Linear) -> Tensor:
         num_targets, num_sources = adjacency.size
         # W goes to the side with fewer nodes.
-        if num_sources <= num_targets:
-            out = self.message_and_aggregate(adjacency, self.lin(x))
+        if num_sources > num_targets:
+            out = lin(self.message_and_aggregate(adjacency, x))
+        elif _is_complete(adjacency) and self.bias is not None:
+            return _affine_product(_dense(adjacency), lin(x), self.bias)
         else:
-            out = self.lin(self.message_and_aggregate(adjacency, x))
+            out = self.message_and_aggregate(adjacency, lin(x))
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
@@ -139,29 +165,32 @@ class FusionConv(MessagePassing):
 
     def message_and_aggregate(self, adjacency: SparseMatrix, x: Tensor) -> Tensor:
         """Return :math:`A_f X`; a complete bipartite graph is a dense matrix."""
-        num_targets, num_sources = adjacency.size
-        if adjacency.value.numel() == num_targets * num_sources:
-            return torch.matmul(adjacency.value.view(num_targets, num_sources), x)
+        if _is_complete(adjacency):
+            return fusion_product(_dense(adjacency), x)
         return spmm(adjacency, x)
 
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
-            f"size={self.size}, edges={self.edge_weight.size(1)})"
+            f"size={self.size}, edges={self.edge_weight.size(-1)})"
         )
 
 
-def _smallest_size(edge_index: Tensor) -> tuple[int, int]:
-    if edge_index.numel() == 0:
-        raise InputError("size", None, "without edges it is unknown", "Give the number of nodes")
-    return int(edge_index[0].max()) + 1, int(edge_index[1].max()) + 1
+def _is_complete(matrix: SparseMatrix) -> bool:
+    return matrix.value.numel() == matrix.size[0] * matrix.size[1]
 
 
-def _check_distinct(matrix: SparseMatrix) -> None:
-    # Entries are sorted by row and column; a repeated one would pass for a complete graph.
-    repeated = (matrix.col.diff() == 0) & (matrix.row.diff() == 0)
-    if repeated.any():
-        entry = int(repeated.nonzero()[0])
-        edge = f"({int(matrix.col[entry])}, {int(matrix.row[entry])})"
-        remedy = "Give each edge once, for example through torch_geometric.utils.coalesce"
-        raise InputError("edge_index", edge, "this edge is there twice", remedy)
+def _dense(matrix: SparseMatrix) -> Tensor:
+    return matrix.value.view(matrix.size)
+
+
+def _affine_product(adjacency: Tensor, x: Tensor, bias: Tensor) -> Tensor:
+    # The bias comes as one more source: to add it later reads and writes the long output again.
+    ones = adjacency.new_ones(adjacency.size(0), 1)
+    row = bias.to(x.dtype).expand(*x.shape[:-2], 1, -1)
+    return fusion_product(torch.cat([adjacency, ones], dim=1), torch.cat([x, row], dim=-2))
+
+
+def _like(x: Tensor, out: Tensor) -> Tensor:
+    """Return the result in the form of the input: a batch, or a disjoint union as one graph."""
+    return out.flatten(0, 1) if x.dim() == 2 and out.dim() == 3 else out

@@ -7,6 +7,7 @@ from torch_geometric.typing import Adj, OptTensor
 from bilayer_graph.nn.fusion_conv import FusionConv
 from bilayer_graph.nn.graph_conv import GraphConv
 from bilayer_graph.nn.group_norm import GroupNorm
+from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix
 
 
@@ -18,12 +19,12 @@ class _Bottleneck(torch.nn.Module):
         width = out_channels // 2
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.norm_in = GroupNorm(in_channels)
-        self.lin_in = torch.nn.Linear(in_channels, width)
-        self.norm_conv = GroupNorm(width)
+        self.norm_in = GroupNorm(in_channels, relu=True)
+        self.lin_in = Linear(in_channels, width)
+        self.norm_conv = GroupNorm(width, relu=True)
         self.conv = conv
-        self.norm_out = GroupNorm(width)
-        self.lin_out = torch.nn.Linear(width, out_channels)
+        self.norm_out = GroupNorm(width, relu=True)
+        self.lin_out = Linear(width, out_channels)
 
     def reset_parameters(self) -> None:
         """Reset the learnable parameters."""
@@ -32,11 +33,11 @@ class _Bottleneck(torch.nn.Module):
 
     def narrow(self, x: Tensor) -> Tensor:
         """Return what the convolution takes."""
-        return self.norm_conv(self.lin_in(self.norm_in(x).relu())).relu()
+        return self.norm_conv(self.lin_in(self.norm_in(x)))
 
     def widen(self, x: Tensor) -> Tensor:
         """Return the block's output, given the convolution's."""
-        return self.lin_out(self.norm_out(x).relu())
+        return self.lin_out(self.norm_out(x))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"
@@ -63,7 +64,7 @@ class GCNBlock(_Bottleneck):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, GraphConv(out_channels // 2, out_channels // 2))
         same = in_channels == out_channels
-        self.skip = torch.nn.Linear(in_channels, out_channels) if not same else torch.nn.Identity()
+        self.skip = Linear(in_channels, out_channels) if not same else torch.nn.Identity()
 
     def reset_parameters(self) -> None:
         """Reset the learnable parameters."""

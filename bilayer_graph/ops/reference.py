@@ -1,7 +1,7 @@
 """The operations as they are defined, in the fewest words: the specification of the fast ones.
 
 Slow, memory-hungry and differentiable by autograd alone. Every test of an operation compares with
-these; nothing else calls them.
+these; the ONNX export, which knows no operation of ours, takes them where it can.
 """
 
 import torch
@@ -19,22 +19,37 @@ def spmm(matrix: SparseMatrix, x: Tensor) -> Tensor:
     """
     messages = matrix.value.to(x.dtype).unsqueeze(-1) * x.index_select(-2, matrix.col)
     out = x.new_zeros(*x.shape[:-2], matrix.size[0], x.size(-1))
-    return out.index_add(-2, matrix.row, messages)
+    return out.index_add(-2, matrix.row.long(), messages)
 
 
-def row_norm(weight: Tensor, row: Tensor, num_rows: int, eps: float = EPS) -> Tensor:
+def sddmm(matrix: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
+    r"""Multiply entry by entry: :math:`d_e = \sum_b \langle L_{b, r(e)}, R_{b, c(e)} \rangle`.
+
+    From ``[.., M, C]`` and ``[.., N, C]`` to ``[E]``, through the message tensor ``[.., E, C]``.
+    """
+    products = left.index_select(-2, matrix.row) * right.index_select(-2, matrix.col)
+    return products.sum(dim=-1).flatten(end_dim=-2).sum(dim=0)
+
+
+def row_norm(weight: Tensor, rowptr: Tensor, eps: float = EPS) -> Tensor:
     """Divide each edge weight by its row's sum of absolute values; ``[E]`` to ``[E]``."""
-    same_row = row.unsqueeze(1) == row.unsqueeze(0)
-    return weight / ((same_row * weight.abs()).sum(dim=1) + eps)
+    rows = weight.split(rowptr.diff().tolist())
+    return torch.cat([row / (row.abs().sum() + eps) for row in rows])
 
 
-def row_softmax(weight: Tensor, row: Tensor, num_rows: int) -> Tensor:
+def row_softmax(weight: Tensor, rowptr: Tensor) -> Tensor:
     """Take the softmax of the edge weights of each row; ``[E]`` to ``[E]``."""
-    same_row = row.unsqueeze(1) == row.unsqueeze(0)
-    logits = torch.where(same_row, weight.unsqueeze(0), -torch.inf)
-    return logits.softmax(dim=1).diagonal()
+    return torch.cat([row.softmax(dim=0) for row in weight.split(rowptr.diff().tolist())])
 
 
 def group_norm(x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """Apply torch's group norm with channels first; ``[B, N, C]`` to ``[B, N, C]``."""
     return F.group_norm(x.transpose(1, 2), num_groups, weight, bias, eps).transpose(1, 2)
+
+
+def fusion_product(adjacency: Tensor, x: Tensor) -> Tensor:
+    r"""Multiply pair by pair: :math:`y_i = \sum_j a_{ij} x_j`.
+
+    From ``[.., N, C]`` to ``[.., M, C]``, through the message tensor ``[.., M, N, C]``.
+    """
+    return (adjacency.to(x.dtype).unsqueeze(-1) * x.unsqueeze(-3)).sum(dim=-2)

@@ -3,81 +3,97 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from bilayer_graph.errors import InputError
-from bilayer_graph.ops.sparse_matrix import SparseMatrix
+from bilayer_graph.ops import reference
+from bilayer_graph.ops.block_diagonal import block_diagonal
+from bilayer_graph.ops.library import HAS_TRITON, LIBRARY
+from bilayer_graph.ops.sparse_matrix import SparseMatrix, check_features
+
+LIBRARY.define(
+    "spmm(Tensor rowptr, Tensor col, Tensor value, Tensor rowptr_t, Tensor row_t, Tensor perm_t, "
+    "Tensor perm, Tensor x) -> Tensor"
+)
 
 
 def spmm(matrix: SparseMatrix, x: Tensor) -> Tensor:
     r"""Multiply one sparse matrix with every item of a batch: :math:`Y_b = A X_b`.
 
-    Differentiable in ``x`` and in ``matrix.value``. The backward pass multiplies with the
-    transposed matrix row by row, so that it needs no atomic additions and is deterministic.
+    Differentiable in ``x`` and in ``matrix.value``, any number of times. Sums are kept in float32
+    at least. Nothing is added atomically, in the backward pass neither, which multiplies with the
+    transposed matrix row by row: the same input gives the same bits.
 
     Args:
-        matrix: :math:`A`, of size ``[M, N]``.
-        x: Features, shape ``[N, C]`` or ``[B, N, C]``.
+        matrix: :math:`A`, of size ``[M, N]``; values of any floating dtype.
+        x: Features, shape ``[N, C]`` or ``[B, N, C]``, of any floating dtype and memory layout.
 
     Returns:
-        Shape ``[M, C]`` or ``[B, M, C]``, in the dtype of ``x``.
+        Shape ``[M, C]`` or ``[B, M, C]``, contiguous, in the dtype of ``x``.
 
     Raises:
-        InputError: If ``x`` has another number of nodes than ``matrix`` has columns.
+        InputError: If ``x`` has another number of nodes than ``matrix`` has columns, is on
+            another device, or is not floating-point.
     """
-    if x.dim() not in (2, 3) or x.size(-2) != matrix.size[1]:
-        raise InputError(
-            "x",
-            list(x.shape),
-            f"the matrix has {matrix.size[1]} columns",
-            f"Give features of shape [{matrix.size[1]}, C] or [B, {matrix.size[1]}, C]",
-        )
-    out = _SpMM.apply(*matrix, x if x.dim() == 3 else x.unsqueeze(0))
+    check_features("x", x, "columns", matrix.size[1], matrix)
+    if torch.onnx.is_in_onnx_export():
+        return reference.spmm(matrix, x)
+    out = torch.ops.bilayer_graph.spmm(*matrix, x if x.dim() == 3 else x.unsqueeze(0))
     return out if x.dim() == 3 else out.squeeze(0)
 
 
-class _SpMM(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        rowptr: Tensor,
-        col: Tensor,
-        value: Tensor,
-        rowptr_t: Tensor,
-        row_t: Tensor,
-        perm_t: Tensor,
-        x: Tensor,
-    ) -> Tensor:
-        ctx.save_for_backward(rowptr, col, value, rowptr_t, row_t, perm_t, x)
-        return _gather_sum(rowptr, col, value, x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        matrix, x = SparseMatrix(*ctx.saved_tensors[:-1]), ctx.saved_tensors[-1]
-        grad_value = grad_x = None
-        if ctx.needs_input_grad[2]:
-            products = (grad[:, matrix.row] * x[:, matrix.col]).sum(dim=(0, 2))
-            grad_value = products.to(matrix.value.dtype)
-        if ctx.needs_input_grad[6]:
-            value_t = matrix.value[matrix.perm_t]
-            grad_x = _gather_sum(matrix.rowptr_t, matrix.row_t, value_t, grad)
-        return None, None, grad_value, None, None, None, grad_x
-
-
-def _gather_sum(rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor) -> Tensor:
+def _spmm_cpu(
+    rowptr: Tensor,
+    col: Tensor,
+    value: Tensor,
+    rowptr_t: Tensor,
+    row_t: Tensor,
+    perm_t: Tensor,
+    perm: Tensor,
+    x: Tensor,
+) -> Tensor:
     # embedding_bag over B copies of the rows is torch's fastest weighted gather-and-sum on CPU.
     batch, nodes, channels = x.shape
-    if x.numel() == 0:
+    if x.numel() == 0 or col.numel() == 0:
         return x.new_zeros(batch, rowptr.numel() - 1, channels)
-    copies = torch.arange(batch, device=x.device).unsqueeze(1)
-    starts = (rowptr[:-1] + copies * col.numel()).flatten()
-    out = F.embedding_bag(
-        (col + copies * nodes).flatten(),
+    starts, index = block_diagonal(rowptr, col, nodes, batch)
+    out = torch._embedding_bag_forward_only(
         x.reshape(batch * nodes, channels),
-        torch.cat([starts, starts.new_full((1,), batch * col.numel())]),
-        mode="sum",
-        per_sample_weights=value.to(x.dtype).repeat(batch),
-        include_last_offset=True,
-    )
+        index,
+        starts,
+        per_sample_weights=torch.cat([value.to(x.dtype)] * batch),
+    )[0]
     return out.view(batch, -1, channels)
+
+
+def _spmm_cuda(*args: Tensor) -> Tensor:
+    from bilayer_graph.ops._triton.spmm import spmm as launch
+
+    return launch(*args)
+
+
+def _spmm_fake(*args: Tensor) -> Tensor:
+    rowptr, x = args[0], args[-1]
+    return x.new_empty(x.size(0), rowptr.size(0) - 1, x.size(2))
+
+
+def _setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    *fields, x = ctx.saved_tensors
+    matrix = SparseMatrix(*fields)
+    grad_value = grad_x = None
+    if ctx.needs_input_grad[2]:
+        grad_value = torch.ops.bilayer_graph.sddmm(*matrix, grad, x)
+    if ctx.needs_input_grad[7]:
+        grad_x = torch.ops.bilayer_graph.spmm(*matrix.t(), grad)
+    return None, None, grad_value, None, None, None, None, grad_x
+
+
+LIBRARY.impl("spmm", _spmm_cpu, "CPU")
+LIBRARY.impl("spmm", _spmm_cuda if HAS_TRITON else _spmm_cpu, "CUDA")
+torch.library.register_fake("bilayer_graph::spmm", _spmm_fake, lib=LIBRARY)
+torch.library.register_autograd(
+    "bilayer_graph::spmm", _backward, setup_context=_setup_context, lib=LIBRARY
+)

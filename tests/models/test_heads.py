@@ -106,3 +106,10 @@ def test_regressor_starts_near_the_rest_pose():
     assert (rotations - torch.eye(3)).abs().max() < 0.3
     assert betas.abs().max() < 0.3
     assert "template" not in SMPLRegressor(VERTICES, 24, 32).state_dict()
+
+
+def test_regressor_of_another_body():
+    torch.manual_seed(0)
+    rotations, betas = SMPLRegressor(VERTICES, 5, 32, num_betas=3)(sample_features(2, 7, 3))
+    assert rotations.shape == (2, 5, 3, 3)
+    assert betas.shape == (2, 3)

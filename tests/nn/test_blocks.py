@@ -31,7 +31,7 @@ def static_graph(nodes):
 def fusion(num_edges=None):
     half = CHANNELS // 2
     edges = sample_bipartite((FIRST, SECOND), num_edges)
-    return FusionConv(half, half, *edges, size=(FIRST, SECOND))
+    return FusionConv(half, half, *edges, size=(FIRST, SECOND), bidirectional=True)
 
 
 class OneGraph(torch.nn.Module):

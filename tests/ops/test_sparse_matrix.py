@@ -31,12 +31,33 @@ def test_agrees_with_scipy(graph):
     assert matrix.value.tolist() == csr.data.tolist()
 
 
-def test_transpose_is_that_of_the_matrix(graph):
+def test_indices_are_narrow(graph):
+    matrix, order = sparse_matrix(*graph, SIZE)
+    assert {tensor.dtype for tensor in matrix._replace(value=matrix.col)} == {torch.int32}
+    assert matrix.row.dtype == torch.int32
+    assert order.dtype == torch.int64
+
+
+def test_transpose_is_that_of_the_flipped_edges(graph, device):
+    edge_index, weight = graph[0].to(device), graph[1].to(device)
+    transposed = sparse_matrix(edge_index, weight, SIZE)[0].t()
+    expected, _ = sparse_matrix(edge_index.flip(0), weight, SIZE[::-1])
+    assert transposed.size == expected.size == (9, 6)
+    for got, want in zip(transposed, expected, strict=True):
+        assert torch.equal(got, want)
+
+
+def test_transposed_twice_is_the_matrix(graph):
     matrix, _ = sparse_matrix(*graph, SIZE)
-    transposed, _ = sparse_matrix(graph[0].flip(0), graph[1], SIZE[::-1])
-    assert torch.equal(matrix.rowptr_t, transposed.rowptr)
-    assert torch.equal(matrix.row_t, transposed.col)
-    assert torch.equal(matrix.value[matrix.perm_t], transposed.value)
+    for got, want in zip(matrix.t().t(), matrix, strict=True):
+        assert torch.equal(got, want)
+
+
+def test_the_transpose_carries_the_gradient(graph):
+    matrix, _ = sparse_matrix(*graph, SIZE)
+    matrix = matrix._replace(value=matrix.value.requires_grad_())
+    (matrix.t().value * torch.arange(25.0)).sum().backward()
+    assert torch.equal(matrix.value.grad[matrix.perm_t], torch.arange(25.0))
 
 
 def test_without_weights_all_are_one(graph):

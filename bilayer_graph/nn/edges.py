@@ -1,0 +1,31 @@
+"""Every form in which PyG hands over edges."""
+
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.typing import Adj, OptTensor
+from torch_geometric.utils import is_sparse, to_edge_index
+
+
+def edge_list(
+    edge_index: Adj, edge_weight: OptTensor = None
+) -> tuple[Tensor, OptTensor, tuple[int, int] | None]:
+    """Return edges as a plain list.
+
+    Args:
+        edge_index: ``[2, E]`` (source, target) as a tensor or an ``EdgeIndex``, or a ``[M, N]``
+            adjacency with targets as rows, a ``torch_sparse.SparseTensor`` or torch sparse tensor.
+        edge_weight: Weight of each edge, ``[E]``; an adjacency brings its own.
+
+    Returns:
+        ``edge_index`` as a plain tensor, the weights or ``None``, and the number of source and of
+        target nodes where the input says it.
+    """
+    if is_sparse(edge_index):
+        size = (int(edge_index.size(1)), int(edge_index.size(0)))
+        edges, value = to_edge_index(edge_index)
+        return edges.flip(0), value if edge_weight is None else edge_weight, size
+    if isinstance(edge_index, EdgeIndex):
+        num_sources, num_targets = edge_index.sparse_size()
+        known = num_sources is not None and num_targets is not None
+        return edge_index.as_tensor(), edge_weight, (num_sources, num_targets) if known else None
+    return edge_index, edge_weight, None

@@ -1,0 +1,76 @@
+"""The linear layer, by the fastest product of the processor."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bilayer_graph.ops.library import LIBRARY
+
+LIBRARY.define("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``x @ weight.t() + bias`` as :func:`torch.nn.functional.linear`, on some CPUs faster.
+
+    Torch's float32 products come from MKL, which leaves AVX-512 unused on an AMD processor;
+    oneDNN, behind torch's convolutions, uses it: 2.2 times as fast there. So this is a convolution
+    of size 1 where that is possible. Differentiable any number of times.
+
+    Args:
+        x: Features, shape ``[.., C_in]``.
+        weight: Shape ``[C_out, C_in]``.
+        bias: Shape ``[C_out]``.
+
+    Returns:
+        Shape ``[.., C_out]``.
+    """
+    if (
+        x.device.type != "cpu"
+        or torch.is_autocast_enabled("cpu")
+        or torch.onnx.is_in_onnx_export()
+    ):
+        return F.linear(x, weight, bias)
+    return torch.ops.bilayer_graph.linear(x, weight, bias)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.linear(x, weight, bias)
+
+
+def _linear_cpu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if x.dtype != torch.float32 or x.numel() == 0 or not torch.backends.mkldnn.is_available():
+        return F.linear(x, weight, bias)
+    # One image of one line, whose pixels are the rows of x; its channels are last in memory.
+    image = x.reshape(1, 1, -1, x.size(-1)).permute(0, 3, 1, 2)
+    out = F.conv2d(image, weight.unsqueeze(-1).unsqueeze(-1), bias).permute(0, 2, 3, 1)
+    return out.reshape(*x.shape[:-1], weight.size(0))
+
+
+def _fake(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return x.new_empty(*x.shape[:-1], weight.size(0))
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+    x, weight, _ = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    x, weight = ctx.saved_tensors
+    rows, grad_rows = x.flatten(0, -2), grad.flatten(0, -2)
+    to_x, to_weight, to_bias = ctx.needs_input_grad
+    return (
+        linear(grad, weight.t()) if to_x else None,
+        grad_rows.t() @ rows if to_weight else None,
+        grad_rows.sum(dim=0) if to_bias else None,
+    )
+
+
+LIBRARY.impl("linear", _linear_cpu, "CPU")
+LIBRARY.impl("linear", _linear, "CUDA")
+torch.library.register_fake("bilayer_graph::linear", _fake, lib=LIBRARY)
+torch.library.register_autograd(
+    "bilayer_graph::linear", _backward, setup_context=_save, lib=LIBRARY
+)

@@ -1,0 +1,33 @@
+"""Reductions over the rows of a sparse matrix, and back, in plain torch."""
+
+import torch
+from torch import Tensor
+
+
+def segment_sum(value: Tensor, rowptr: Tensor) -> Tensor:
+    """Sum the entries of each row: ``[E]`` to ``[M]``, without atomic additions."""
+    if torch.onnx.is_in_onnx_export():
+        return value.new_zeros(rowptr.numel() - 1).index_add(0, _row(value, rowptr), value)
+    return torch.segment_reduce(value.contiguous(), "sum", offsets=rowptr)
+
+
+def segment_max(value: Tensor, rowptr: Tensor) -> Tensor:
+    """Return the largest entry of each row: ``[E]`` to ``[M]``."""
+    if torch.onnx.is_in_onnx_export():
+        lowest = value.new_full((rowptr.numel() - 1,), torch.finfo(value.dtype).min)
+        return lowest.scatter_reduce(0, _row(value, rowptr), value, "amax")
+    return torch.segment_reduce(value.contiguous(), "max", offsets=rowptr)
+
+
+def spread(total: Tensor, rowptr: Tensor, like: Tensor) -> Tensor:
+    """Give each entry its row's number: ``[M]`` to ``[E]``, as many as ``like`` has."""
+    if torch.onnx.is_in_onnx_export():
+        return total[_row(like, rowptr)]
+    return total.repeat_interleave(rowptr.diff(), output_size=like.numel())
+
+
+def _row(value: Tensor, rowptr: Tensor) -> Tensor:
+    # ONNX has no segments: count the rows that have started. An empty row starts with the next one.
+    starts = rowptr[1:-1].long()
+    started = starts.new_zeros(value.numel() + 1).index_add(0, starts, starts.new_ones(rowptr.numel() - 2))
+    return started.cumsum(0)[:-1]

@@ -1,0 +1,260 @@
+"""FusionConv as PyG's users meet it: forms of edges, batches, other layers around it, bad input."""
+
+import copy
+import io
+
+import pytest
+import torch
+from torch_geometric import EdgeIndex
+from torch_geometric.data import HeteroData
+from torch_geometric.loader import DataLoader
+from torch_geometric.nn import HeteroConv, SAGEConv, summary
+from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
+
+from bilayer_graph.errors import InputError
+from bilayer_graph.nn import FusionConv
+from bilayer_graph.testing import assert_close, sample_bipartite, sample_features, to_dense
+
+FIRST, SECOND, C_IN, C_OUT = 5, 11, 6, 4
+SIZE = (FIRST, SECOND)
+EDGES, PRIOR = sample_bipartite(SIZE, 30, seed=1)
+DRIVES = ("coarse", "drives", "fine")
+COPIES = 3
+
+
+def make_conv(in_channels=C_IN, edges=EDGES, prior=PRIOR, size=SIZE, **options):
+    torch.manual_seed(0)
+    conv = FusionConv(in_channels, C_OUT, edges, prior, size=size, **options).double()
+    for parameter in conv.parameters():
+        if not isinstance(parameter, torch.nn.UninitializedParameter):
+            torch.nn.init.normal_(parameter)
+    return conv
+
+
+def features(*batch, channels=(C_IN, C_IN)):
+    return tuple(
+        sample_features(*batch, nodes, width, seed=seed, dtype=torch.float64)
+        for seed, (nodes, width) in enumerate(zip(SIZE, channels, strict=True))
+    )
+
+
+def dense_product(conv, x):
+    """RowNorm(A_fs * W_f) X W + b in float64, from the definition."""
+    raw = to_dense(EDGES, PRIOR.double() * conv.edge_weight.double(), SIZE)
+    adjacency = raw / (raw.abs().sum(1, keepdim=True) + 1e-6)
+    return adjacency @ x @ conv.lin.weight.t() + conv.bias
+
+
+def hetero(x, edge_index=EDGES):
+    data = HeteroData()
+    data["coarse"].x, data["fine"].x = x
+    data[DRIVES].edge_index = edge_index
+    return data
+
+
+def batch_of(datas):
+    return next(iter(DataLoader(datas, batch_size=len(datas))))
+
+
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["one graph", "batch"])
+@pytest.mark.parametrize("edge_index", [None, EDGES], ids=["no edges", "edges"])
+def test_one_direction_gives_the_second_graph(batch, edge_index):
+    conv, x = make_conv(), features(*batch)
+    out = conv(x, edge_index)
+    assert_close(out, dense_product(conv, x[0]))
+    assert torch.equal(conv((x[0], None)), out)
+
+
+def test_one_direction_is_a_half_of_both():
+    both = make_conv(bidirectional=True)
+    one = make_conv()
+    with torch.no_grad():
+        one.edge_weight.copy_(both.edge_weight[0])
+        one.lin.weight.copy_(both.lin.weight)
+        one.bias.copy_(both.bias)
+    assert torch.equal(one(features(2)), both(features(2))[1])
+
+
+def test_one_graph_with_itself():
+    edges, prior = sample_bipartite((7, 7), 20)
+    conv = make_conv(edges=edges, prior=prior, size=(7, 7))
+    x = sample_features(7, C_IN, dtype=torch.float64)
+    assert torch.equal(conv(x, edges), conv((x, x)))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_pair_of_widths(bidirectional):
+    conv = make_conv((C_IN, 3), bidirectional=bidirectional)
+    x = features(2, channels=(C_IN, 3))
+    lazy = make_conv((-1, -1), bidirectional=bidirectional)
+    lazy(x)
+    lazy.load_state_dict(conv.state_dict())
+    for got, want in zip(lazy(x), conv(x), strict=True):
+        assert torch.equal(got, want)
+    if bidirectional:
+        weight = conv.adjacency()[1]
+        dense = to_dense(torch.stack([weight.col, weight.row]), weight.value, SIZE[::-1])
+        assert_close(conv(x)[0], dense @ x[1] @ conv.lin_second.weight.t() + conv.bias)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_loader_s_batch_is_the_static_batch(bidirectional):
+    conv, x = make_conv(bidirectional=bidirectional), features(COPIES)
+    batch = batch_of([hetero(pair) for pair in zip(*x, strict=True)])
+    pair = batch["coarse"].x, batch["fine"].x
+    for edge_index in (batch[DRIVES].edge_index, None):
+        got, want = conv(pair, edge_index), conv(x)
+        got, want = (got, want) if bidirectional else ((got,), (want,))
+        for union, static in zip(got, want, strict=True):
+            assert torch.equal(union, static.flatten(0, 1))
+
+
+def test_gradients_of_a_batch_add_up_over_the_copies():
+    conv, x = make_conv(), features(COPIES)
+    batch = batch_of([hetero(pair) for pair in zip(*x, strict=True)])
+    upstream = sample_features(COPIES, SECOND, C_OUT, seed=9, dtype=torch.float64)
+    union = conv((batch["coarse"].x, batch["fine"].x), batch[DRIVES].edge_index)
+    got = torch.autograd.grad(union, list(conv.parameters()), upstream.flatten(0, 1))
+    loop = sum((conv(pair) * up).sum() for *pair, up in zip(*x, upstream, strict=True))
+    want = torch.autograd.grad(loop, list(conv.parameters()))
+    for actual, expected in zip(got, want, strict=True):
+        assert_close(actual, expected)
+
+
+def edges_as_edge_index():
+    return EdgeIndex(EDGES, sparse_size=SIZE), PRIOR
+
+
+def edges_as_torch_sparse():
+    return torch.sparse_coo_tensor(EDGES.flip(0), PRIOR, SIZE[::-1]).coalesce(), None
+
+
+def edges_as_torch_csr():
+    return edges_as_torch_sparse()[0].to_sparse_csr(), None
+
+
+def edges_as_sparse_tensor():
+    if not WITH_TORCH_SPARSE:
+        pytest.skip("torch-sparse is not installed")
+    source, target = EDGES
+    return SparseTensor(row=target, col=source, value=PRIOR, sparse_sizes=SIZE[::-1]), None
+
+
+FORMS = [edges_as_edge_index, edges_as_torch_sparse, edges_as_torch_csr, edges_as_sparse_tensor]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_any_form_of_edges(form):
+    edges, prior = form()
+    conv, x = make_conv(edges=edges, prior=prior, size=None), features(2)
+    assert conv.edges.size == SIZE
+    order = (EDGES[0] + FIRST * EDGES[1]).argsort()
+    other = (conv.edges.edge_index[0] + FIRST * conv.edges.edge_index[1]).argsort()
+    plain = make_conv()
+    with torch.no_grad():
+        plain.edge_weight[order] = conv.edge_weight[other]
+    assert_close(conv(x, edges), plain(x, EDGES))
+
+
+def test_inside_a_hetero_conv():
+    fusion = make_conv()
+    convs = {DRIVES: fusion, ("fine", "near", "fine"): SAGEConv(C_IN, C_OUT).double()}
+    model = HeteroConv(convs, aggr="sum")
+    x = dict(zip(("coarse", "fine"), features(), strict=True))
+    near = torch.randint(SECOND, (2, 20))
+    out = model(x, {DRIVES: EDGES, ("fine", "near", "fine"): near})["fine"]
+    assert_close(
+        out, dense_product(fusion, x["coarse"]) + convs["fine", "near", "fine"](x["fine"], near)
+    )
+
+
+def test_copies_pickles_and_state_dicts():
+    conv, x = make_conv(bidirectional=True), features(2)
+    buffer = io.BytesIO()
+    torch.save(conv, buffer)
+    buffer.seek(0)
+    fresh = make_conv(bidirectional=True)
+    fresh.reset_parameters()
+    fresh.load_state_dict(conv.state_dict())
+    for other in (copy.deepcopy(conv), torch.load(buffer, weights_only=False), fresh):
+        for got, want in zip(other(x), conv(x), strict=True):
+            assert torch.equal(got, want)
+    assert set(conv.state_dict()) == {"edge_weight", "lin.weight", "bias"}
+
+
+def test_summary_names_it():
+    assert "FusionConv" in summary(make_conv(), features())
+
+
+BAD_EDGES = {
+    "outside": (torch.tensor([[0, 5], [1, 2]]), None, r"^edge_index='?source nodes 0..5.*5 source"),
+    "negative": (torch.tensor([[0, -1], [1, 2]]), None, r"^edge_index='?source nodes -1..0"),
+    "swapped": (EDGES.flip(0), None, r"^edge_index=.*fit swapped"),
+    "empty": (
+        torch.zeros(2, 0, dtype=torch.long),
+        None,
+        r"^edge_index=\[2, 0\].*at least one edge",
+    ),
+    "shape": (torch.zeros(3, 4, dtype=torch.long), None, r"^edge_index=\[3, 4\].*\[2, E\]"),
+    "dtype": (EDGES.float(), None, r"^edge_index=torch.float32.*integer"),
+    "twice": (torch.zeros(2, 2, dtype=torch.long), None, r"^edge_index=.*twice.*coalesce"),
+    "prior length": (EDGES, PRIOR[1:], r"^edge_weight=\[29\].*30 edges.*one weight an edge"),
+    "prior NaN": (
+        EDGES,
+        PRIOR.index_fill(0, torch.tensor([3]), torch.nan),
+        r"^edge_weight='?nan at 3",
+    ),
+    "prior negative": (EDGES, -PRIOR, r"^edge_weight='?-.* at 0.*at least 0"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_EDGES)
+def test_bad_edges(name):
+    edges, prior, message = BAD_EDGES[name]
+    with pytest.raises(InputError, match=message):
+        FusionConv(C_IN, C_OUT, edges, prior, size=SIZE)
+
+
+def moved(edges):
+    return torch.stack([edges[0], (edges[1] + 1) % SECOND])
+
+
+BAD_CALLS = {
+    "swapped features": (lambda x: x[::-1], EDGES, r"^x\[0\]=\[11, 6\].*5 nodes.*second graph"),
+    "other graph": (lambda x: x, moved(EDGES), r"^edge_index=\[2, 30\].*leave them out"),
+    "swapped edges": (lambda x: x, EDGES.flip(0), r"^edge_index=.*source and destination swapped"),
+    "fewer edges": (lambda x: x, EDGES[:, 1:], r"^edge_index=\[2, 29\].*30 edges"),
+    "too many edges": (lambda x: x, EDGES.repeat(1, 2), r"^edge_index=\[2, 60\].*each of 1"),
+    "half a graph": (lambda x: (torch.cat([x[0], x[0][:2]]), x[1]), None, r"^x\[0\]=\[7, 6\]"),
+    "other number": (
+        lambda x: (x[0].repeat(2, 1), x[1]),
+        None,
+        r"^x=\[\[10, 6\], \[11, 6\]\].*same number of graphs",
+    ),
+    "no nodes": (lambda x: (x[0][:0], x[1]), None, r"^x\[0\]=\[0, 6\]"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CALLS)
+def test_bad_calls(name):
+    change, edge_index, message = BAD_CALLS[name]
+    with pytest.raises(InputError, match=message):
+        make_conv()(change(features()), edge_index)
+
+
+def test_a_batch_with_another_graph_in_it():
+    datas = [hetero(features()), hetero(features(), moved(EDGES))]
+    batch = batch_of(datas)
+    with pytest.raises(InputError, match=r"^edge_index=\[2, 60\].*once for each of 2 graphs"):
+        make_conv()((batch["coarse"].x, batch["fine"].x), batch[DRIVES].edge_index)
+
+
+def test_edges_in_another_order_are_the_same_edges():
+    conv, x = make_conv(), features()
+    assert torch.equal(conv(x, EDGES.flip(1)), conv(x))
+
+
+def test_bidirectional_needs_both():
+    with pytest.raises(InputError, match=r"^x\[1\]=None.*both graphs"):
+        make_conv(bidirectional=True)((features()[0], None))

@@ -1,0 +1,56 @@
+"""The kernels as machine code for an H100, which needs no GPU."""
+
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+from bilayer_graph.ops import _triton
+
+FILES = [module.name for module in pkgutil.iter_modules(_triton.__path__)]
+SCRIPT = Path(__file__).with_name("compile_kernels.py")
+REGISTERS = 65536
+"""Of one multiprocessor."""
+SHARED = 227 * 1024
+"""Bytes of shared memory that one multiprocessor gives its programs."""
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    # A process of its own: this one may have loaded the kernels for the interpreter.
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    command = [sys.executable, "-W", "ignore", str(SCRIPT)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(run.stdout)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_kernel_is_compiled(file, compiled):
+    built = {build["kernel"] for build in compiled[file]["builds"]}
+    assert built == set(compiled[file]["kernels"])
+    assert built
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_register_is_spilled(file, compiled):
+    for build in compiled[file]["builds"]:
+        assert build["STACK"] == build["LOCAL"] == 0, build
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_two_programs_share_a_multiprocessor(file, compiled):
+    for build in compiled[file]["builds"]:
+        assert 2 * build["REG"] * build["warps"] * 32 <= REGISTERS, build
+        assert 2 * build["shared"] <= SHARED, build
+
+
+@pytest.mark.parametrize("file", ["spmm", "sddmm"])
+def test_loads_are_wide(file, compiled):
+    for build in compiled[file]["builds"]:
+        assert build["wide"], build
