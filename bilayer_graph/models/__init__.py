@@ -7,7 +7,13 @@ from bilayer_graph.models.heads import CameraHead, NodeHead
 from bilayer_graph.models.node_features import JointFeatures, MeshFeatures
 from bilayer_graph.models.smpl_regressor import SMPLRegressor
 from bilayer_graph.models.template import Template, body_template
-from bilayer_graph.models.variants import VARIANTS, bilayer_paper, bilayer_small, build_model
+from bilayer_graph.models.variants import (
+    VARIANTS,
+    assemble_model,
+    bilayer_paper,
+    bilayer_small,
+    build_model,
+)
 
 __all__ = [
     "SHIPPED_WEIGHTS",
@@ -21,6 +27,7 @@ __all__ = [
     "NodeHead",
     "SMPLRegressor",
     "Template",
+    "assemble_model",
     "bilayer_paper",
     "bilayer_small",
     "body_template",

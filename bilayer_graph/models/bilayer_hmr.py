@@ -106,22 +106,36 @@ class BilayerHMR(nn.Module):
     def forward(self, image: Tensor, keypoints: Tensor) -> HMROutput:
         """Recover the people in a batch of crops."""
         self._check(image, keypoints)
-        maps, pooled = self.encoder(image)
-        x = self.joint_features(maps, keypoints), self.mesh_features(pooled)
-        graphs = self.skeleton(), self.mesh()
-        for block in self.blocks:
-            x = block(x, graphs)
-        vertices = self.mesh_head(x[1])
+        joints, vertices, camera = self.forward_head(*self.encoder(image), keypoints)
         rotations, betas = self.regressor(vertices)
         return HMROutput(
-            joints=self.skeleton_head(x[0]),
+            joints=joints,
             vertices=vertices,
             mesh_joints=self._regress_joints(vertices),
-            camera=self.camera_head(x[1]),
+            camera=camera,
             global_orient=rotations[:, 0],
             body_pose=rotations[:, 1:],
             betas=betas,
         )
+
+    def forward_head(
+        self, maps: list[Tensor], pooled: Tensor, keypoints: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Recover the people from the image encoder's output: the graph part of the model.
+
+        Args:
+            maps: Feature maps of the encoder's stages, ``[B, C_i, H_i, W_i]``.
+            pooled: Mean of the last one, ``[B, C_4]``.
+            keypoints: ``[B, 12, 3]``, as :meth:`forward` takes them.
+
+        Returns:
+            Joints ``[B, 12, 3]``, vertices ``[B, N_m, 3]`` and camera ``[B, 3]``.
+        """
+        x = self.joint_features(maps, keypoints), self.mesh_features(pooled)
+        graphs = self.skeleton(), self.mesh()
+        for block in self.blocks:
+            x = block(x, graphs)
+        return self.skeleton_head(x[0]), self.mesh_head(x[1]), self.camera_head(x[1])
 
     def upsample(self, vertices: Tensor) -> list[Tensor]:
         """Return a predicted mesh at every finer level, up to the full mesh.

@@ -1,11 +1,13 @@
 """Graph layers and blocks."""
 
 from bilayer_graph.nn.bilayer_block import BilayerBlock
+from bilayer_graph.nn.fusion_block import FusionBlock
 from bilayer_graph.nn.fusion_conv import FusionConv
-from bilayer_graph.nn.gcn_block import FusionBlock, GCNBlock
+from bilayer_graph.nn.gcn_block import GCNBlock
 from bilayer_graph.nn.graph_conv import GraphConv
-from bilayer_graph.nn.group_norm import GroupNorm
+from bilayer_graph.nn.group_norm import GroupNorm, LazyGroupNorm
 from bilayer_graph.nn.linear import Linear
+from bilayer_graph.nn.multilayer_block import MultilayerBlock
 from bilayer_graph.nn.static_graph import StaticGraph
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "GCNBlock",
     "GraphConv",
     "GroupNorm",
+    "LazyGroupNorm",
     "Linear",
+    "MultilayerBlock",
     "StaticGraph",
 ]

@@ -1,9 +1,10 @@
 """Every form in which PyG hands over edges."""
 
+import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
-from torch_geometric.typing import Adj, OptTensor
-from torch_geometric.utils import is_sparse, to_edge_index
+from torch_geometric.typing import Adj, OptTensor, SparseTensor
+from torch_geometric.utils import is_torch_sparse_tensor
 
 
 def edge_list(
@@ -20,10 +21,14 @@ def edge_list(
         ``edge_index`` as a plain tensor, the weights or ``None``, and the number of source and of
         target nodes where the input says it.
     """
-    if is_sparse(edge_index):
-        size = (int(edge_index.size(1)), int(edge_index.size(0)))
-        edges, value = to_edge_index(edge_index)
-        return edges.flip(0), value if edge_weight is None else edge_weight, size
+    if isinstance(edge_index, SparseTensor):
+        target, source, value = edge_index.coo()
+        size = (edge_index.size(1), edge_index.size(0))
+        return torch.stack([source, target]), value if edge_weight is None else edge_weight, size
+    if is_torch_sparse_tensor(edge_index):
+        entries = edge_index.to_sparse_coo().coalesce()
+        value = entries.values() if edge_weight is None else edge_weight
+        return entries.indices().flip(0), value, (entries.size(1), entries.size(0))
     if isinstance(edge_index, EdgeIndex):
         num_sources, num_targets = edge_index.sparse_size()
         known = num_sources is not None and num_targets is not None

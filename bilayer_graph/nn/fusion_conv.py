@@ -5,12 +5,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
-from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.nn.edges import edge_list
-from bilayer_graph.nn.fusion_edges import FusionEdges
+from bilayer_graph.nn.fusion_edges import FusionEdges, restack
+from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, fusion_product, row_norm, row_softmax, spmm
 
 
@@ -115,13 +115,12 @@ class FusionConv(MessagePassing):
         Targets are rows, ``[N_t, N_s]``. A bidirectional layer returns the pair, with the way back,
         ``[N_s, N_t]``, as the second.
         """
-        if not self.bidirectional:
-            return self._adjacency("forward", self.edge_weight)
-        to_second, to_first = self.edge_weight.unbind()
-        return self._adjacency("forward", to_second), self._adjacency("backward", to_first)
+        to_second = self._adjacency("forward", 0)
+        return (to_second, self._adjacency("backward", 1)) if self.bidirectional else to_second
 
-    def _adjacency(self, direction: str, weight: Tensor) -> SparseMatrix:
+    def _adjacency(self, direction: str, which: int) -> SparseMatrix:
         matrix, order = self.edges.prior(direction)
+        weight = self.edge_weight.unbind()[which] if self.bidirectional else self.edge_weight
         # Each weight is taken once: the gradients that index_select adds up never meet.
         weight = weight.index_select(0, order)
         weight = matrix.value * weight if self.combine == "mul" else matrix.value + weight
@@ -140,13 +139,12 @@ class FusionConv(MessagePassing):
             remedy = "Give features of both graphs"
             raise InputError("x[1]", None, "features cross in both directions", remedy)
         first, second = self.edges.unstack(pair, edge_index)
+        to_second = self._convolve(self._adjacency("forward", 0), first, self.lin)
         if not self.bidirectional:
-            return _like(pair[0], self._convolve(self.adjacency(), first, self.lin))
-        to_second, to_first = self.adjacency()
-        return (
-            _like(pair[0], self._convolve(to_first, second, self.lin_second or self.lin)),
-            _like(pair[0], self._convolve(to_second, first, self.lin)),
-        )
+            return restack(pair[0], to_second)
+        lin_second = self.lin_second or self.lin
+        to_first = self._convolve(self._adjacency("backward", 1), second, lin_second)
+        return restack(pair[0], to_first), restack(pair[0], to_second)
 
     def _convolve(self, adjacency: SparseMatrix, x: Tensor, lin: Linear) -> Tensor:
         num_targets, num_sources = adjacency.size
@@ -189,8 +187,3 @@ def _affine_product(adjacency: Tensor, x: Tensor, bias: Tensor) -> Tensor:
     ones = adjacency.new_ones(adjacency.size(0), 1)
     row = bias.to(x.dtype).expand(*x.shape[:-2], 1, -1)
     return fusion_product(torch.cat([adjacency, ones], dim=1), torch.cat([x, row], dim=-2))
-
-
-def _like(x: Tensor, out: Tensor) -> Tensor:
-    """Return the result in the form of the input: a batch, or a disjoint union as one graph."""
-    return out.flatten(0, 1) if x.dim() == 2 and out.dim() == 3 else out

@@ -113,6 +113,11 @@ class FusionEdges(nn.Module):
         raise InputError("edge_index", list(given.shape), problem, remedy)
 
 
+def restack(x: Tensor, out: Tensor) -> Tensor:
+    """Return a result in the form of the input: what was unstacked as a disjoint union again."""
+    return out.flatten(0, 1) if x.dim() < out.dim() else out
+
+
 def _same_edges(given: Tensor, own: Tensor) -> bool:
     high = max(int(given.max()), int(own.max())) + 1
     first, second = ((edges[0] * high + edges[1]).sort().values for edges in (given, own))

@@ -1,105 +1,55 @@
-"""The residual blocks of graph convolutions."""
+"""The residual block of graph convolutions."""
 
 import torch
 from torch import Tensor
-from torch_geometric.typing import Adj, OptTensor
+from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
-from bilayer_graph.nn.fusion_conv import FusionConv
+from bilayer_graph.nn.bottleneck import Bottleneck
 from bilayer_graph.nn.graph_conv import GraphConv
-from bilayer_graph.nn.group_norm import GroupNorm
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix
 
 
-class _Bottleneck(torch.nn.Module):
-    """What the two blocks share: graph-linear layers around a convolution, norms before each."""
-
-    def __init__(self, in_channels: int, out_channels: int, conv: torch.nn.Module) -> None:
-        super().__init__()
-        width = out_channels // 2
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.norm_in = GroupNorm(in_channels, relu=True)
-        self.lin_in = Linear(in_channels, width)
-        self.norm_conv = GroupNorm(width, relu=True)
-        self.conv = conv
-        self.norm_out = GroupNorm(width, relu=True)
-        self.lin_out = Linear(width, out_channels)
-
-    def reset_parameters(self) -> None:
-        """Reset the learnable parameters."""
-        for module in self.children():
-            module.reset_parameters()  # type: ignore[operator]
-
-    def narrow(self, x: Tensor) -> Tensor:
-        """Return what the convolution takes."""
-        return self.norm_conv(self.lin_in(self.norm_in(x)))
-
-    def widen(self, x: Tensor) -> Tensor:
-        """Return the block's output, given the convolution's."""
-        return self.lin_out(self.norm_out(x))
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"
-
-
-class GCNBlock(_Bottleneck):
+class GCNBlock(Bottleneck):
     r"""A graph convolution between two graph-linear layers, with a residual.
 
     .. math:: X' = X + L_2(\mathrm{conv}(L_1(X), A))
 
     where each of the three steps is preceded by GroupNorm and ReLU, and the convolution works on
-    half of the channels. If the numbers of channels differ, the residual is a linear layer.
+    half of the channels. If the numbers of channels differ, the residual is a linear layer. Between
+    two node sets the residual comes from the targets.
 
     Args:
-        in_channels: Size of each input feature, a multiple of 8.
+        in_channels: Size of each input feature, a multiple of 8, or -1 to take it from the first
+            input; a pair for source and target nodes.
         out_channels: Size of each output feature, a multiple of 16.
 
     Shapes:
-        - x: ``[N, C_in]`` or ``[B, N, C_in]``
+        - x: ``[N, C_in]`` or ``[B, N, C_in]``, or a pair for source and target nodes
         - edge_index, edge_weight: as :class:`~bilayer_graph.nn.GraphConv`
+        - batch: ``[N]``, the graph of each node of a disjoint union; a pair where ``x`` is one
+        - batch_size: the number of graphs in ``batch``, its largest plus one if ``None``
         - output: ``[N, C_out]`` or ``[B, N, C_out]``
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, GraphConv(out_channels // 2, out_channels // 2))
-        same = in_channels == out_channels
-        self.skip = Linear(in_channels, out_channels) if not same else torch.nn.Identity()
-
-    def reset_parameters(self) -> None:
-        """Reset the learnable parameters."""
-        for module in self.children():
-            if not isinstance(module, torch.nn.Identity):
-                module.reset_parameters()  # type: ignore[operator]
+    def __init__(self, in_channels: int | tuple[int, int], out_channels: int) -> None:
+        width = out_channels // 2
+        source, target = in_channels if isinstance(in_channels, tuple) else (in_channels,) * 2
+        super().__init__(source, out_channels, GraphConv(width, width))
+        self.in_channels = in_channels
+        self.skip = Linear(target, out_channels) if target != out_channels else torch.nn.Identity()
 
     def forward(
-        self, x: Tensor, edge_index: Adj | SparseMatrix, edge_weight: OptTensor = None
+        self,
+        x: Tensor | OptPairTensor,
+        edge_index: Adj | SparseMatrix,
+        edge_weight: OptTensor = None,
+        batch: OptTensor | OptPairTensor = None,
+        batch_size: int | None = None,
     ) -> Tensor:
         """Return the block's output."""
-        return self.skip(x) + self.widen(self.conv(self.narrow(x), edge_index, edge_weight))
-
-
-class FusionBlock(_Bottleneck):
-    r"""A fusion convolution between two graph-linear layers, which both graphs share.
-
-    .. math:: \Delta_s, \Delta_m = L_2(\mathrm{fusion}(L_1(X_s), L_1(X_m)))
-
-    with GroupNorm (over the nodes of each graph) and ReLU before each step. No residual: the
-    branches that the output is added to carry the input already.
-
-    Args:
-        channels: Size of each input and output feature, a multiple of 16.
-        conv: The fusion convolution, of ``channels // 2`` channels.
-
-    Shapes:
-        - input: a pair ``([N_s, C], [N_m, C])`` or ``([B, N_s, C], [B, N_m, C])``
-        - output: as the input
-    """
-
-    def __init__(self, channels: int, conv: FusionConv) -> None:
-        super().__init__(channels, channels, conv)
-
-    def forward(self, x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what to add to the features of the first and of the second graph."""
-        first, second = self.conv((self.narrow(x[0]), self.narrow(x[1])))
-        return self.widen(first), self.widen(second)
+        source, target = (x, x) if isinstance(x, Tensor) else x
+        source_batch, target_batch = batch if isinstance(batch, tuple) else (batch, batch)
+        narrow = self.narrow(source, source_batch, batch_size)
+        out = self.conv((narrow, target), edge_index, edge_weight)
+        return self.skip(target) + self.widen(out, target_batch, batch_size)

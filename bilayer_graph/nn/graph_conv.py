@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
-from torch_geometric.typing import Adj, OptTensor, SparseTensor
-from torch_geometric.utils import is_torch_sparse_tensor
+from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size
 
+from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, sparse_matrix, spmm
 
@@ -14,26 +14,32 @@ class GraphConv(MessagePassing):
     r"""The graph convolution :math:`X' = A X W + b` with a fixed, already normalised adjacency.
 
     Args:
-        in_channels: Size of each input feature, or -1 to take it from the first input.
+        in_channels: Size of each input feature, or -1 to take it from the first input; of a pair
+            for two node sets, that of the sources counts.
         out_channels: Size of each output feature.
         bias: Whether to add :math:`b`.
 
     Shapes:
-        - x: ``[N, C_in]`` or ``[B, N, C_in]`` (one topology shared by the batch)
-        - edge_index: ``[2, E]``, a sparse ``[N, N]`` adjacency with targets as rows, or a
-          :class:`~bilayer_graph.ops.SparseMatrix`, which is the fast way
+        - x: ``[N, C_in]`` or ``[B, N, C_in]`` (one topology shared by the batch), or a pair for
+          source and target nodes, of which the targets may be ``None``
+        - edge_index: ``[2, E]`` as a tensor or an ``EdgeIndex``, a sparse ``[M, N]`` adjacency with
+          targets as rows, or a :class:`~bilayer_graph.ops.SparseMatrix`, which is the fast way
         - edge_weight: ``[E]``, with ``edge_index`` of shape ``[2, E]`` only
-        - output: ``[N, C_out]`` or ``[B, N, C_out]``
+        - size: number of source and of target nodes, where neither features nor edges say it
+        - output: ``[M, C_out]`` or ``[B, M, C_out]``
 
     Source: Yu, van Baar, Chen, "Joint 3D Human Shape Recovery and Pose Estimation from a Single
     Image with Bilayer Graph", 3DV 2021.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+    def __init__(
+        self, in_channels: int | tuple[int, int], out_channels: int, bias: bool = True
+    ) -> None:
         super().__init__(aggr="add", node_dim=-2)
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot")
+        width = in_channels[0] if isinstance(in_channels, tuple) else in_channels
+        self.lin = Linear(width, out_channels, bias=False, weight_initializer="glorot")
         if bias:
             self.bias = torch.nn.Parameter(torch.empty(out_channels))
         else:
@@ -48,35 +54,35 @@ class GraphConv(MessagePassing):
             torch.nn.init.zeros_(self.bias)
 
     def forward(
-        self, x: Tensor, edge_index: Adj | SparseMatrix, edge_weight: OptTensor = None
+        self,
+        x: Tensor | OptPairTensor,
+        edge_index: Adj | SparseMatrix,
+        edge_weight: OptTensor = None,
+        size: Size = None,
     ) -> Tensor:
         """Return :math:`A X W + b`."""
-        x = self.lin(x)
+        source, target = (x, x) if isinstance(x, Tensor) else x
+        pair = (self.lin(source), target)
         if isinstance(edge_index, SparseMatrix):
-            out = self.message_and_aggregate(edge_index, x)
+            out = self.message_and_aggregate(edge_index, pair)
         else:
-            out = self.propagate(edge_index, x=x, edge_weight=edge_weight)
+            out = self.propagate(edge_index, x=pair, edge_weight=edge_weight, size=size)
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
         """Return the neighbour's features times the weight of the edge."""
         return x_j if edge_weight is None else edge_weight.to(x_j.dtype).unsqueeze(-1) * x_j
 
-    def message_and_aggregate(self, adj_t: Adj | SparseMatrix, x: Tensor) -> Tensor:
+    def message_and_aggregate(self, adj_t: Adj | SparseMatrix, x: Tensor | OptPairTensor) -> Tensor:
         """Return :math:`A X` in one sparse product."""
-        return spmm(adj_t if isinstance(adj_t, SparseMatrix) else _compress(adj_t), x)
+        source = x if isinstance(x, Tensor) else x[0]
+        return spmm(adj_t if isinstance(adj_t, SparseMatrix) else _compress(adj_t), source)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"
 
 
 def _compress(adj_t: Adj) -> SparseMatrix:
-    if is_torch_sparse_tensor(adj_t):
-        entries = adj_t.to_sparse_coo().coalesce()
-        (target, source), value = entries.indices(), entries.values()
-        size = (entries.size(1), entries.size(0))
-    else:
-        assert isinstance(adj_t, SparseTensor)
-        target, source, value = adj_t.coo()
-        size = (adj_t.size(1), adj_t.size(0))
-    return sparse_matrix(torch.stack([source, target]), value, size)[0]
+    edge_index, value, size = edge_list(adj_t)
+    assert size is not None
+    return sparse_matrix(edge_index, value, size)[0]

@@ -1,10 +1,14 @@
 """GroupNorm for node features."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import UninitializedParameter
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops import group_norm
+from bilayer_graph.ops import group_norm, segment_group_norm
 
 CHANNELS_PER_GROUP = 8
 
@@ -18,19 +22,17 @@ class GroupNorm(torch.nn.Module):
         relu: Whether a ReLU follows, which costs less here than as a layer of its own.
 
     Shapes:
-        - input: ``[N, C]`` (one graph) or ``[B, N, C]`` (a batch over one topology)
-        - output: as the input
+        - x: ``[N, C]`` (one graph) or ``[B, N, C]`` (a batch over one topology)
+        - batch: ``[N]``, the graph of each node, for a disjoint union ``[N, C]`` of graphs
+        - batch_size: the number of graphs in ``batch``, its largest plus one if ``None``
+        - output: as ``x``
 
     Source: Wu and He, "Group Normalization", 2018; 8 channels a group as in GraphCMR.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5, relu: bool = False) -> None:
         super().__init__()
-        if channels < 1 or channels % CHANNELS_PER_GROUP:
-            raise InputError(
-                "channels", channels, "not a multiple of 8", "Give a multiple of 8 channels"
-            )
-        self.channels = channels
+        self.channels = _checked(channels)
         self.eps = eps
         self.relu = relu
         self.weight = torch.nn.Parameter(torch.empty(channels))
@@ -42,10 +44,54 @@ class GroupNorm(torch.nn.Module):
         torch.nn.init.ones_(self.weight)
         torch.nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, batch: Tensor | None = None, batch_size: int | None = None
+    ) -> Tensor:
         """Return the normalised features."""
         groups = self.channels // CHANNELS_PER_GROUP
-        return group_norm(x, groups, self.weight, self.bias, self.eps, self.relu)
+        options = (groups, self.weight, self.bias, self.eps, self.relu)
+        if batch is None:
+            return group_norm(x, *options)
+        number = int(batch.max()) + 1 if batch_size is None else batch_size
+        return segment_group_norm(x, batch, number, *options)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels}{', relu=True' if self.relu else ''})"
+
+
+class LazyGroupNorm(LazyModuleMixin, GroupNorm):
+    """A :class:`GroupNorm` that takes its number of channels from the first input.
+
+    Args:
+        eps: Added to the variance.
+        relu: Whether a ReLU follows.
+    """
+
+    cls_to_become = GroupNorm
+    weight: UninitializedParameter  # type: ignore[assignment]
+    bias: UninitializedParameter  # type: ignore[assignment]
+
+    def __init__(self, eps: float = 1e-5, relu: bool = False) -> None:
+        super().__init__(CHANNELS_PER_GROUP, eps, relu)
+        self.channels = -1
+        self.weight, self.bias = UninitializedParameter(), UninitializedParameter()
+
+    def reset_parameters(self) -> None:
+        """Reset to the plain normalisation, if the number of channels is known."""
+        if not self.has_uninitialized_params():
+            super().reset_parameters()
+
+    def initialize_parameters(self, x: Tensor, *_: Any) -> None:
+        """Make the parameters for the channels of the first input."""
+        self.channels = _checked(x.size(-1))
+        if self.has_uninitialized_params():
+            self.weight.materialize((self.channels,))
+            self.bias.materialize((self.channels,))
+            self.reset_parameters()
+
+
+def _checked(channels: int) -> int:
+    if channels < 1 or channels % CHANNELS_PER_GROUP:
+        remedy = "Give a multiple of 8 channels"
+        raise InputError("channels", channels, "not a multiple of 8", remedy)
+    return channels

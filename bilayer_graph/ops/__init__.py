@@ -1,7 +1,7 @@
 """Functions of tensors that the layers are made of."""
 
 from bilayer_graph.ops.fusion_product import fusion_product
-from bilayer_graph.ops.group_norm import group_norm
+from bilayer_graph.ops.group_norm import group_norm, segment_group_norm
 from bilayer_graph.ops.linear import linear
 from bilayer_graph.ops.row_norm import row_norm, row_softmax
 from bilayer_graph.ops.sddmm import sddmm
@@ -16,6 +16,7 @@ __all__ = [
     "row_norm",
     "row_softmax",
     "sddmm",
+    "segment_group_norm",
     "sparse_matrix",
     "spmm",
 ]

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import scatter
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.ops import reference
@@ -64,6 +65,44 @@ def group_norm(
     return out if x.dim() == 3 else out.squeeze(0)
 
 
+def segment_group_norm(
+    x: Tensor,
+    batch: Tensor,
+    batch_size: int,
+    num_groups: int,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    relu: bool = False,
+) -> Tensor:
+    """Normalise as :func:`group_norm` does over each graph of a disjoint union.
+
+    Args:
+        x: Features, shape ``[N, C]``.
+        batch: The graph of each node, shape ``[N]``.
+        batch_size: Number of graphs.
+        num_groups: Number of groups, a divisor of ``C``.
+        weight: Shape ``[C]``.
+        bias: Shape ``[C]``.
+        eps: Added to the variance.
+        relu: Whether negative results become zero.
+
+    Returns:
+        The shape and the dtype of ``x``; the statistics are computed in float32 at least.
+    """
+    wide, size = _widen(x), x.size(1) // num_groups
+
+    def mean_of_group(value: Tensor) -> Tensor:
+        mean = scatter(value, batch, dim=0, dim_size=batch_size, reduce="mean")
+        mean = mean.view(batch_size, num_groups, size).mean(dim=2)
+        return mean.repeat_interleave(size, dim=1)[batch]
+
+    centred = wide - mean_of_group(wide)
+    scale = (mean_of_group(centred.square()) + eps).rsqrt() * weight
+    out = torch.addcmul(bias, centred, scale)
+    return (out.relu() if relu else out).to(x.dtype)
+
+
 def _group_norm(
     x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,6 +127,7 @@ def _group_norm_backward(
     mean: Tensor,
     rstd: Tensor,
     relu: bool,
+    *,
     items: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     grad_x = x.new_empty(x.shape)

@@ -26,11 +26,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         Shape ``[.., C_out]``.
     """
-    if (
-        x.device.type != "cpu"
-        or torch.is_autocast_enabled("cpu")
-        or torch.onnx.is_in_onnx_export()
-    ):
+    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.onnx.is_in_onnx_export():
         return F.linear(x, weight, bias)
     return torch.ops.bilayer_graph.linear(x, weight, bias)
 
@@ -59,7 +55,7 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     x, weight = ctx.saved_tensors
-    rows, grad_rows = x.flatten(0, -2), grad.flatten(0, -2)
+    rows, grad_rows = x.reshape(-1, x.size(-1)), grad.reshape(-1, grad.size(-1))
     to_x, to_weight, to_bias = ctx.needs_input_grad
     return (
         linear(grad, weight.t()) if to_x else None,

@@ -42,9 +42,12 @@ def row_softmax(weight: Tensor, rowptr: Tensor) -> Tensor:
     return torch.cat([row.softmax(dim=0) for row in weight.split(rowptr.diff().tolist())])
 
 
-def group_norm(x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+def group_norm(
+    x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, relu: bool = False
+) -> Tensor:
     """Apply torch's group norm with channels first; ``[B, N, C]`` to ``[B, N, C]``."""
-    return F.group_norm(x.transpose(1, 2), num_groups, weight, bias, eps).transpose(1, 2)
+    out = F.group_norm(x.transpose(1, 2), num_groups, weight, bias, eps).transpose(1, 2)
+    return out.relu() if relu else out
 
 
 def fusion_product(adjacency: Tensor, x: Tensor) -> Tensor:

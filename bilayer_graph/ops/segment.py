@@ -27,7 +27,8 @@ def spread(total: Tensor, rowptr: Tensor, like: Tensor) -> Tensor:
 
 
 def _row(value: Tensor, rowptr: Tensor) -> Tensor:
-    # ONNX has no segments: count the rows that have started. An empty row starts with the next one.
+    # ONNX has no segments: count the rows that have started; empty ones start together.
     starts = rowptr[1:-1].long()
-    started = starts.new_zeros(value.numel() + 1).index_add(0, starts, starts.new_ones(rowptr.numel() - 2))
+    ones = starts.new_ones(rowptr.numel() - 2)
+    started = starts.new_zeros(value.numel() + 1).index_add(0, starts, ones)
     return started.cumsum(0)[:-1]

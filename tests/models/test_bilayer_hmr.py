@@ -150,7 +150,7 @@ def test_the_papers_variant(body):
     assert len(model.blocks) == 5
     for block in model.blocks:
         assert block.channels == 512
-        assert block.fusion.conv.edge_weight.numel() == 41_352
+        assert block.fusions[0].conv.edge_weight.numel() == 41_352
     model.eval()
     with torch.no_grad():
         out = model(torch.rand(1, 3, 224, 224), torch.rand(1, 12, 3))

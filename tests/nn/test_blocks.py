@@ -8,6 +8,7 @@ from bilayer_graph.nn import (
     FusionConv,
     GCNBlock,
     GroupNorm,
+    Linear,
     StaticGraph,
 )
 from bilayer_graph.ops import reference
@@ -48,7 +49,7 @@ class OneGraph(torch.nn.Module):
 class TwoGraphs(torch.nn.Module):
     def __init__(self, num_edges=None):
         super().__init__()
-        self.block = BilayerBlock(CHANNELS, fusion(num_edges))
+        self.block = BilayerBlock(CHANNELS, CHANNELS, fusion(num_edges))
         self.graphs = torch.nn.ModuleList([static_graph(FIRST), static_graph(SECOND)])
 
     def forward(self, x):
@@ -57,7 +58,7 @@ class TwoGraphs(torch.nn.Module):
 
 BLOCKS = {
     "gcn": OneGraph,
-    "fusion": lambda: FusionBlock(CHANNELS, fusion()),
+    "fusion": lambda: FusionBlock(CHANNELS, CHANNELS, fusion()),
     "bilayer": TwoGraphs,
     "bilayer, sparse fusion": lambda: TwoGraphs(60),
 }
@@ -164,16 +165,16 @@ def test_bilayer_block_is_what_its_formula_says():
     module, x = make("bilayer").double(), tuple(tensor.double() for tensor in features(2))
     first, second = (graph() for graph in module.graphs)
     block = module.block
-    delta = block.fusion(x)
-    expected = block.first(x[0], first) + delta[0], block.second(x[1], second) + delta[1]
+    delta = block.fusions[0](x)
+    expected = block.branches[0](x[0], first) + delta[0], block.branches[1](x[1], second) + delta[1]
     for actual, wanted in zip(module(x), expected, strict=True):
         assert_close(actual, wanted)
     # The fusion of both graphs' narrowed features, by the adjacency as one dense matrix.
-    conv = block.fusion.conv
+    conv = block.fusions[0].conv
     to_second = conv.adjacency()[0].value.view(SECOND, FIRST)
-    narrow = block.fusion.narrow(x[0])
+    narrow = block.fusions[0].narrow(x[0])
     fused = to_second @ narrow @ conv.lin.weight.t() + conv.bias
-    assert_close(delta[1], block.fusion.widen(fused))
+    assert_close(delta[1], block.fusions[0].widen(fused))
 
 
 def test_bilayer_block_takes_plain_edges():
@@ -187,7 +188,7 @@ def test_bilayer_block_takes_plain_edges():
 def test_gcn_block_with_other_channels():
     module, x = OneGraph(CHANNELS, 48), features(2)
     assert module(x)[0].shape == (2, SECOND, 48)
-    assert isinstance(module.block.skip, torch.nn.Linear)
+    assert isinstance(module.block.skip, Linear)
 
 
 def test_the_fusion_block_is_the_only_link():
@@ -195,7 +196,7 @@ def test_the_fusion_block_is_the_only_link():
     joints = x[0].clone().requires_grad_()
     module((joints, x[1]))[1].sum().backward()
     assert joints.grad.abs().max() > 0
-    torch.nn.init.zeros_(module.block.fusion.lin_out.weight)
+    torch.nn.init.zeros_(module.block.fusions[0].lin_out.weight)
     joints.grad = None
     module((joints, x[1]))[1].sum().backward()
     assert (joints.grad == 0).all()
@@ -203,7 +204,7 @@ def test_the_fusion_block_is_the_only_link():
 
 @pytest.mark.parametrize(
     "make_block",
-    [lambda: GCNBlock(CHANNELS, 48), lambda: BilayerBlock(CHANNELS, fusion())],
+    [lambda: GCNBlock(CHANNELS, 48), lambda: BilayerBlock(CHANNELS, CHANNELS, fusion())],
     ids=["gcn", "bilayer"],
 )
 def test_reset_parameters(make_block):
@@ -218,19 +219,20 @@ def test_reset_parameters(make_block):
 def test_repr():
     assert str(GCNBlock(32, 48)) == "GCNBlock(32, 48)"
     conv = "FusionConv(16, 16, size=(12, 42), edges=504)"
-    assert str(BilayerBlock(CHANNELS, fusion())) == f"BilayerBlock(32, fusion={conv})"
+    assert str(BilayerBlock(CHANNELS, CHANNELS, fusion())) == f"BilayerBlock(32, 32, {conv})"
 
 
+@pytest.mark.parametrize("relu", [False, True], ids=["plain", "relu"])
 @pytest.mark.parametrize("batch", [(), (3,)], ids=["one graph", "batch"])
-def test_group_norm_layer(batch):
-    norm = GroupNorm(24)
+def test_group_norm_layer(batch, relu):
+    norm = GroupNorm(24, relu=relu)
     assert (norm.weight == 1).all()
     torch.nn.init.normal_(norm.weight)
     torch.nn.init.normal_(norm.bias)
     x = sample_features(*batch, 7, 24)
-    expected = reference.group_norm(x.view(-1, 7, 24), 3, norm.weight, norm.bias, 1e-5)
+    expected = reference.group_norm(x.view(-1, 7, 24), 3, norm.weight, norm.bias, 1e-5, relu)
     assert_close(norm(x), expected.view_as(x))
-    assert str(norm) == "GroupNorm(24)"
+    assert str(norm) == ("GroupNorm(24, relu=True)" if relu else "GroupNorm(24)")
 
 
 @pytest.mark.parametrize("channels", [12, 0, -8, 7])

@@ -12,7 +12,7 @@ fusion = pytest.importorskip("bilayer_graph.ops._triton.fusion_product")
 rows = pytest.importorskip("bilayer_graph.ops._triton.row_norm")
 op = import_module("bilayer_graph.ops.fusion_product")
 
-pytestmark = pytest.mark.usefixtures("poisoned_memory")
+pytestmark = pytest.mark.usefixtures("poisoned_memory", "kernel_device")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # One node, odd numbers, the smallest and largest small graph, several programs a large one.
 SIZES = [(1, 1), (3, 5), (12, 107), (32, 33), (17, 300), (1, 70)]
