@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from bilayer_graph import metrics
-from bilayer_graph.body import BodyModel
+from bilayer_graph.body import HUMAN, BodyModel
 from bilayer_graph.models import BilayerHMR, HMROutput
 
-MID_HIP = (2, 3)
 ERROR_NAMES = {
     "mpjpe": "MPJPE",
     "pa_mpjpe": "PA-MPJPE",
@@ -26,17 +25,18 @@ Batch = dict[str, Tensor]
 def body_errors(out: HMROutput, batch: Batch, model: BilayerHMR, body: BodyModel) -> Batch:
     """Return the errors of each sample in millimetres, shape ``[B]`` each.
 
-    ``mpjpe`` and ``pa_mpjpe`` are the skeleton's (12 joints, centred on the mid-hip; after
-    Procrustes alignment), ``mesh_mpjpe`` and ``mesh_pa_mpjpe`` those of the joints regressed from
+    ``mpjpe`` and ``pa_mpjpe`` are the skeleton's (of a human: 12 joints, centred on the mid-hip;
+    after Procrustes alignment), ``mesh_mpjpe`` and ``mesh_pa_mpjpe`` those of the joints regressed from
     the mesh, ``pve`` and ``smpl_pve`` the mean distance of all vertices of the full mesh,
     pelvis-centred, for the mesh branch and for the posed body model.
     """
     full = model.upsample(out.vertices)[-1]
+    root = body.skeleton.root
     posed = body(out.betas, out.body_pose, out.global_orient).vertices
     return {
-        "mpjpe": metrics.mpjpe(out.joints, batch["joints"], MID_HIP),
+        "mpjpe": metrics.mpjpe(out.joints, batch["joints"], root),
         "pa_mpjpe": metrics.pa_mpjpe(out.joints, batch["joints"]),
-        "mesh_mpjpe": metrics.mpjpe(out.mesh_joints, batch["joints"], MID_HIP),
+        "mesh_mpjpe": metrics.mpjpe(out.mesh_joints, batch["joints"], root),
         "mesh_pa_mpjpe": metrics.pa_mpjpe(out.mesh_joints, batch["joints"]),
         "pve": metrics.pve(full, batch["vertices"]),
         "smpl_pve": metrics.pve(posed, batch["vertices"]),
@@ -48,18 +48,20 @@ class MeanBody:
     """The best answer that ignores the picture: the mean of the training bodies, in camera axes.
 
     Attributes:
-        joints: ``[12, 3]``, metres.
+        joints: ``[J, 3]``, metres.
         vertices: ``[V, 3]``, metres.
+        root: Joints whose mean the joint errors are centred on.
     """
 
     joints: Tensor
     vertices: Tensor
+    root: tuple[int, ...] = HUMAN.root
 
     def errors(self, batch: Batch) -> Batch:
         """Return the errors of each sample in millimetres, as :func:`body_errors` names them."""
         joints = self.joints.expand_as(batch["joints"])
         return {
-            "mpjpe": metrics.mpjpe(joints, batch["joints"], MID_HIP),
+            "mpjpe": metrics.mpjpe(joints, batch["joints"], self.root),
             "pa_mpjpe": metrics.pa_mpjpe(joints, batch["joints"]),
             "pve": metrics.pve(self.vertices.expand_as(batch["vertices"]), batch["vertices"]),
         }

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from bilayer_graph.body.body_file import BUILTIN_BODY, SHAPE_COMPONENTS, read_body_file
-from bilayer_graph.body.joints import COCO_NAMES, COCO_TO_JOINTS, SMPL_JOINT_NAMES
+from bilayer_graph.body.joints import (
+    COCO_NAMES,
+    COCO_TO_JOINTS,
+    HUMAN,
+    SMPL_JOINT_NAMES,
+    Skeleton,
+)
+from bilayer_graph.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -18,7 +25,7 @@ class BodyOutput:
 
     Attributes:
         vertices: ``[B, V, 3]``, metres.
-        joints24: ``[B, 24, 3]``, metres, in SMPL's order.
+        joints24: The skinning joints ``[B, K, 3]``, metres; SMPL has 24.
     """
 
     vertices: Tensor
@@ -36,13 +43,19 @@ class BodyModel(nn.Module):
     the hands by centimetres.
 
     Args:
-        arrays: Fields as :func:`~bilayer_graph.body.body_file.read_body_file` returns them.
-            Without ``posedirs`` the pose term is left out. Without ``keypoint_regressor`` the
-            COCO keypoints are the skinning joints, and the five face points the head joint.
+        arrays: Fields as :func:`~bilayer_graph.body.body_file.read_body_file` returns them, for
+            any number K of skinning joints and up to 10 shape directions S. Without ``posedirs``
+            the pose term is left out. Without ``keypoint_regressor`` the COCO keypoints are the
+            skinning joints, and the five face points the head joint. A body that is no human has
+            ``joint_regressor`` [J, V] instead, and its keypoints are those joints.
+        skeleton: The joints of the skeleton graph.
 
     Shapes:
-        - ``betas`` [B, 10], ``body_pose`` [B, 23, 3, 3], ``global_orient`` [B, 3, 3]
+        - ``betas`` [B, S], ``body_pose`` [B, K - 1, 3, 3], ``global_orient`` [B, 3, 3]
         - output: :class:`BodyOutput`
+
+    Raises:
+        InputError: If the skeleton has another number of joints than ``joint_regressor``.
     """
 
     v_template: Tensor
@@ -55,14 +68,17 @@ class BodyModel(nn.Module):
     joint_regressor: Tensor
     ancestors: Tensor
     parents: tuple[int, ...]
+    skeleton: Skeleton
     level_arrays: dict[str, Tensor]
 
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, arrays: Mapping[str, np.ndarray], skeleton: Skeleton = HUMAN) -> None:
         super().__init__()
         posedirs = arrays.get("posedirs")
-        keypoints = arrays.get("keypoint_regressor")
-        if keypoints is None:
-            keypoints = _keypoints_from_joints(arrays["J_regressor"])
+        keypoints, joints = _regressors(arrays)
+        if len(joints) != len(skeleton.names):
+            problem = f"the body regresses {len(joints)} joints"
+            remedy = "Give the skeleton of this body"
+            raise InputError("skeleton", f"{len(skeleton.names)} joints", problem, remedy)
         fixed = {
             "v_template": arrays["v_template"],
             "shapedirs": arrays["shapedirs"][..., :SHAPE_COMPONENTS],
@@ -70,7 +86,7 @@ class BodyModel(nn.Module):
             "J_regressor": arrays["J_regressor"],
             "weights": arrays["weights"],
             "keypoint_regressor": keypoints,
-            "joint_regressor": keypoints[list(COCO_TO_JOINTS)],
+            "joint_regressor": joints,
         }
         for name, array in fixed.items():
             tensor = None if array is None else torch.tensor(array, dtype=torch.float32)
@@ -78,6 +94,7 @@ class BodyModel(nn.Module):
         self.register_buffer("faces", torch.tensor(arrays["f"]).long(), persistent=False)
         self.parents = tuple(int(parent) for parent in arrays["kintree_table"][0])
         self.register_buffer("ancestors", _ancestors(self.parents), persistent=False)
+        self.skeleton = skeleton
         self.level_arrays = {
             name: torch.as_tensor(array)
             for name, array in arrays.items()
@@ -112,15 +129,15 @@ class BodyModel(nn.Module):
             return BodyOutput(vertices.mT - root, joints - root)
 
     def joints(self, vertices: Tensor) -> Tensor:
-        """The 12 joints of meshes: ``[.., V, 3]`` to ``[.., 12, 3]``."""
+        """The skeleton's joints of meshes: ``[.., V, 3]`` to ``[.., J, 3]``; a human has 12."""
         return _regress(self.joint_regressor, vertices)
 
     def keypoints(self, vertices: Tensor) -> Tensor:
-        """The 17 COCO keypoints of meshes: ``[.., V, 3]`` to ``[.., 17, 3]``."""
+        """The keypoints of meshes: ``[.., V, 3]`` to ``[.., 17, 3]`` in COCO's order."""
         return _regress(self.keypoint_regressor, vertices)
 
     def _move_joints(self, rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
-        """World rotations ``[B, 24, 3, 3]`` and positions ``[B, 24, 3]`` of the joints."""
+        """World rotations ``[B, K, 3, 3]`` and positions ``[B, K, 3]`` of the joints."""
         origin = torch.zeros_like(rest_joints[:, :1])
         offsets = rest_joints - torch.cat([rest_joints, origin], 1)[:, self.ancestors[0, :-1]]
         world = torch.nn.functional.pad(
@@ -136,7 +153,7 @@ class BodyModel(nn.Module):
 
 
 def _ancestors(parents: tuple[int, ...]) -> Tensor:
-    """Row i names each joint's 2^i-th ancestor; joint 24 stands for "none" and is its own."""
+    """Row i names each joint's 2^i-th ancestor; joint K stands for "none" and is its own."""
     none = len(parents)
     row = torch.tensor([none if parent < 0 else parent for parent in parents] + [none])
     rows = []
@@ -149,6 +166,16 @@ def _ancestors(parents: tuple[int, ...]) -> Tensor:
 def _regress(regressor: Tensor, vertices: Tensor) -> Tensor:
     with torch.autocast(vertices.device.type, enabled=False):
         return regressor @ vertices.to(regressor.dtype)
+
+
+def _regressors(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices from vertices to keypoints and to the skeleton's joints."""
+    if "joint_regressor" in arrays:
+        return arrays["joint_regressor"], arrays["joint_regressor"]
+    keypoints = arrays.get("keypoint_regressor")
+    if keypoints is None:
+        keypoints = _keypoints_from_joints(arrays["J_regressor"])
+    return keypoints, keypoints[list(COCO_TO_JOINTS)]
 
 
 def _keypoints_from_joints(joint_regressor: np.ndarray) -> np.ndarray:

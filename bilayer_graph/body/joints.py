@@ -1,5 +1,7 @@
 """Names, orders and links of the joints used throughout the package."""
 
+from dataclasses import dataclass
+
 # Order of the 12 skeleton joints, the ones all pose datasets share.
 JOINT_NAMES: tuple[str, ...] = (
     "right_ankle",
@@ -31,6 +33,24 @@ BONES: tuple[tuple[int, int], ...] = (
     (2, 8),
     (3, 9),
 )
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The joints that the skeleton graph has, of a human or of anything else.
+
+    Attributes:
+        names: Name of each joint; ``left_`` or ``right_`` in front says its side.
+        bones: Pairs of joints that are linked in drawings and give the mean bone length.
+        root: Joints whose mean the joint errors are centred on.
+    """
+
+    names: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...]
+    root: tuple[int, ...]
+
+
+HUMAN = Skeleton(JOINT_NAMES, BONES, root=(2, 3))
 
 # Joint i of a mirrored person is joint LEFT_RIGHT[i] of the person.
 LEFT_RIGHT: tuple[int, ...] = (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6)

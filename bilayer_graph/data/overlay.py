@@ -4,7 +4,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from bilayer_graph.body import BONES, project
+from bilayer_graph.body import HUMAN, Skeleton, project
 from bilayer_graph.data.render import shade
 
 _LEFT, _MIDDLE, _RIGHT = (66, 135, 245), (240, 200, 60), (235, 87, 87)
@@ -14,17 +14,24 @@ _PAPER = 0.96
 
 
 def overlay(
-    crop: Tensor, keypoints: Tensor, vertices: Tensor, faces: Tensor, joints: Tensor, camera: Tensor
+    crop: Tensor,
+    keypoints: Tensor,
+    vertices: Tensor,
+    faces: Tensor,
+    joints: Tensor,
+    camera: Tensor,
+    skeleton: Skeleton = HUMAN,
 ) -> Image.Image:
     """Draw four panels: the input with its keypoints, the mesh over it, from the side, from above.
 
     Args:
-        crop: Picture of the person, ``[3, S, S]``, RGB in [0, 1].
-        keypoints: 2D joints in crop coordinates with confidence, ``[12, 3]``.
+        crop: Picture of the person or thing, ``[3, S, S]``, RGB in [0, 1].
+        keypoints: 2D joints in crop coordinates with confidence, ``[J, 3]``.
         vertices: Mesh in camera axes in metres, ``[V, 3]``.
         faces: Triangles, ``[F, 3]``.
-        joints: Skeleton in camera axes in metres, ``[12, 3]``.
+        joints: Skeleton in camera axes in metres, ``[J, 3]``.
         camera: Weak perspective ``(s, tx, ty)``, ``[3]``.
+        skeleton: Bones and names of the joints.
 
     Returns:
         A picture of ``4 S x S`` pixels. Left limbs are blue, right limbs red.
@@ -47,27 +54,30 @@ def overlay(
     canvas = Image.new("RGB", (4 * size, size))
     known = keypoints[:, 2] > 0
     panels = [(crop, keypoints[:, :2], known)]
-    for picture, (_, skeleton, view_camera) in zip(shaded, views, strict=True):
-        panels.append((picture, project(skeleton[None], view_camera[None])[0], known | True))
+    for picture, (_, points3d, view_camera) in zip(shaded, views, strict=True):
+        panels.append((picture, project(points3d[None], view_camera[None])[0], known | True))
     for place, (picture, points, drawn) in enumerate(panels):
         pixels = (picture * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
         panel = Image.fromarray(pixels)
-        _draw_skeleton(panel, (points.cpu() + 1) * size / 2, drawn.cpu())
+        _draw_skeleton(panel, skeleton, (points.cpu() + 1) * size / 2, drawn.cpu())
         canvas.paste(panel, (place * size, 0))
     return canvas
 
 
-def _draw_skeleton(panel: Image.Image, points: Tensor, drawn: Tensor) -> None:
+def _draw_skeleton(panel: Image.Image, skeleton: Skeleton, points: Tensor, drawn: Tensor) -> None:
     draw = ImageDraw.Draw(panel)
     width = max(2, panel.width // 100)
-    for start, end in BONES:
+    colours = [_colour(name) for name in skeleton.names]
+    for start, end in skeleton.bones:
         if drawn[start] and drawn[end]:
-            colour = _colour(start) if _colour(start) == _colour(end) else _MIDDLE
+            colour = colours[start] if colours[start] == colours[end] else _MIDDLE
             draw.line([*points[start].tolist(), *points[end].tolist()], colour, width)
     for joint in drawn.nonzero().flatten().tolist():
         x, y = points[joint].tolist()
-        draw.ellipse([x - width, y - width, x + width, y + width], _colour(joint))
+        draw.ellipse([x - width, y - width, x + width, y + width], colours[joint])
 
 
-def _colour(joint: int) -> tuple[int, int, int]:
-    return _RIGHT if joint in (0, 1, 2, 6, 7, 8) else _LEFT
+def _colour(name: str) -> tuple[int, int, int]:
+    if name.startswith("left_"):
+        return _LEFT
+    return _RIGHT if name.startswith("right_") else _MIDDLE

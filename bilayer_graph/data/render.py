@@ -17,14 +17,17 @@ _AMBIENT = 0.35
 
 
 @torch.no_grad()
-def shade(vertices: Tensor, faces: Tensor, camera: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Renders meshes in one light skin colour, with smooth normals and 2 x 2 samples a pixel.
+def shade(
+    vertices: Tensor, faces: Tensor, camera: Tensor, size: int, colours: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Renders meshes like clay, with smooth normals and 2 x 2 samples a pixel.
 
     Args:
         vertices: [B, V, 3] camera axes (x right, y down, z forward), metres.
         faces: [F, 3] int64, counter-clockwise seen from outside.
         camera: [B, 3] weak perspective (s, tx, ty) to crop coordinates in [-1, 1].
         size: Side of the pictures in pixels.
+        colours: [B, V, 3] RGB in [0, 1] of the vertices; the colour of clay if ``None``.
 
     Returns:
         RGB [B, 3, size, size] in [0, 1], and the covered share of each pixel [B, 1, size, size]:
@@ -38,7 +41,9 @@ def shade(vertices: Tensor, faces: Tensor, camera: Tensor, size: int) -> tuple[T
     lamp = F.normalize(normal.new_tensor(_LAMP), dim=0)
     light = _AMBIENT + (1 - _AMBIENT) * (0.25 + 0.75 * (normal @ lamp)).clamp_min(0)
     painted = normal.new_zeros(len(vertices) * fine * fine, 4)
-    painted[hits.pixel, :3] = light.unsqueeze(-1) * normal.new_tensor(_CLAY)
+    clay = normal.new_tensor(_CLAY)
+    colour = clay if colours is None else interpolate(colours, faces, hits)
+    painted[hits.pixel, :3] = light.unsqueeze(-1) * colour
     painted[hits.pixel, 3] = 1.0
     painted = F.avg_pool2d(painted.view(-1, fine, fine, 4).permute(0, 3, 1, 2), 2)
     mask = painted[:, 3:]

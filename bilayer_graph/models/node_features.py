@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import roi_align
+
+from bilayer_graph.models.patches import sample_patches
 
 MIN_BOX = 0.05
 """Smallest side of a joint's box, in crop coordinates: a foreshortened person still needs one."""
@@ -80,7 +81,6 @@ class JointFeatures(nn.Module):
     def forward(self, maps: list[Tensor], keypoints: Tensor) -> Tensor:
         """Return the features of the joints."""
         batch, num_joints, _ = keypoints.shape
-        # roi_align crashes on a box that is not finite.
         present = (keypoints[..., 2:] > 0) & keypoints.isfinite().all(dim=-1, keepdim=True)
         position, confidence = torch.where(present, keypoints, 0).split([2, 1], dim=-1)
         patches = self._patches(maps, position, present[..., 0]) * present
@@ -90,18 +90,8 @@ class JointFeatures(nn.Module):
         return located + self.lin_patch(patches)
 
     def _patches(self, maps: list[Tensor], position: Tensor, present: Tensor) -> Tensor:
-        batch, num_joints, _ = position.shape
-        half = mean_bone_length(position, present, self.bones).view(batch, 1, 1) / 2
-        # From [-1, 1] to the unit square, whatever the size of a map.
-        corners = torch.cat([position - half, position + half], dim=-1) / 2 + 0.5
-        image = torch.arange(batch, device=position.device).repeat_interleave(num_joints)
-        boxes = torch.cat([image.to(corners.dtype).unsqueeze(1), corners.view(-1, 4)], dim=1)
-        patches = [
-            # In float32: in half precision a box is off by whole pixels.
-            roi_align(x.float(), boxes.float(), 1, x.size(-1), sampling_ratio=2, aligned=True)
-            for x in maps
-        ]
-        return torch.cat(patches, dim=1).view(batch, num_joints, -1)
+        side = mean_bone_length(position, present, self.bones)
+        return torch.cat([sample_patches(x, position, side) for x in maps], dim=-1)
 
 
 class MeshFeatures(nn.Module):

@@ -45,7 +45,8 @@ def body_template(body: BodyModel, num_vertices: int) -> Template:
 
     Args:
         body: The body; if its file carries no mesh levels, they are made by decimation.
-        num_vertices: 1723, 431, or the body's own number of vertices.
+        num_vertices: The body's own number of vertices or fewer; of a body that carries mesh
+            levels, one of :data:`MESH_SIZES`.
 
     Returns:
         The template, on the CPU.
@@ -55,6 +56,8 @@ def body_template(body: BodyModel, num_vertices: int) -> Template:
     """
     full = body.v_template.size(0)
     sizes = [size for size in MESH_SIZES if size < full]
+    if not body.level_arrays and num_vertices < full:
+        sizes = sorted({*sizes, num_vertices}, reverse=True)
     if num_vertices not in (full, *sizes):
         raise InputError(
             "num_vertices", num_vertices, "no mesh of this size", f"Give one of {[full, *sizes]}"

@@ -81,7 +81,7 @@ class LazyGroupNorm(LazyModuleMixin, GroupNorm):
         if not self.has_uninitialized_params():
             super().reset_parameters()
 
-    def initialize_parameters(self, x: Tensor, *_: Any) -> None:
+    def initialize_parameters(self, x: Tensor, *_: Any, **__: Any) -> None:
         """Make the parameters for the channels of the first input."""
         self.channels = _checked(x.size(-1))
         if self.has_uninitialized_params():

@@ -1,5 +1,8 @@
 """A batch as one product: copies of a matrix along a diagonal, for the operations of torch."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -22,13 +25,24 @@ def block_diagonal(rowptr: Tensor, col: Tensor, columns: int, batch: int) -> tup
     Returns:
         Where each row starts, without the end, ``[B * M]``, and the columns, ``[B * E]``.
     """
+    return _remembered((rowptr, col), (columns, batch), lambda: _build(rowptr, col, columns, batch))
+
+
+def repeat_value(value: Tensor, dtype: torch.dtype, batch: int) -> Tensor:
+    """Return the values of the copies, ``[B * E]``, in a dtype; kept as the indices are if fixed."""
+    if value.requires_grad:
+        return torch.cat([value.to(dtype)] * batch)
+    return _remembered((value,), (dtype, batch), lambda: torch.cat([value.to(dtype)] * batch))
+
+
+def _remembered(owners: tuple[Tensor, ...], key: tuple[Any, ...], build: Callable[[], Any]) -> Any:
     # A CUDA graph owns what is allocated during its capture; inference tensors hide their changes.
-    if col.is_cuda or col.is_inference() or rowptr.is_inference():
-        return _build(rowptr, col, columns, batch)
-    key = (columns, batch, *((t.data_ptr(), t._version) for t in (rowptr, col)))
-    last = _LAST.get(col)
+    if any(owner.is_cuda or owner.is_inference() for owner in owners):
+        return build()
+    key = (*key, *((owner.data_ptr(), owner._version) for owner in owners))
+    last = _LAST.get(owners[-1])
     if last is None or last[0] != key:
-        last = _LAST[col] = key, _build(rowptr, col, columns, batch)
+        last = _LAST[owners[-1]] = key, build()
     return last[1]
 
 

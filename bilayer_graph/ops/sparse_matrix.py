@@ -11,7 +11,9 @@ from bilayer_graph.errors import InputError
 class SparseMatrix(NamedTuple):
     """A sparse ``[M, N]`` matrix, the adjacency ``A`` of ``X' = A X``: rows are targets.
 
-    Positions and node numbers are int32 tensors; the operations take int64 too.
+    Positions and node numbers are int32 tensors; the operations take int64 too. On the CPU the
+    operations keep copies of a fixed matrix for the last batch. They notice what autograd notices:
+    no change through ``.data`` or NumPy.
 
     Attributes:
         rowptr: Where each row starts in ``col``, shape ``[M + 1]``.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.ops import reference
-from bilayer_graph.ops.block_diagonal import block_diagonal
+from bilayer_graph.ops.block_diagonal import block_diagonal, repeat_value
 from bilayer_graph.ops.library import HAS_TRITON, LIBRARY
 from bilayer_graph.ops.sparse_matrix import SparseMatrix, check_features
 
@@ -60,7 +60,7 @@ def _spmm_cpu(
         x.reshape(batch * nodes, channels),
         index,
         starts,
-        per_sample_weights=torch.cat([value.to(x.dtype)] * batch),
+        per_sample_weights=repeat_value(value, x.dtype, batch),
     )[0]
     return out.view(batch, -1, channels)
 

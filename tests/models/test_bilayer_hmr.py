@@ -149,7 +149,7 @@ def test_the_papers_variant(body):
     assert model.image_size == 224
     assert len(model.blocks) == 5
     for block in model.blocks:
-        assert block.channels == 512
+        assert block.out_channels == 512
         assert block.fusions[0].conv.edge_weight.numel() == 41_352
     model.eval()
     with torch.no_grad():

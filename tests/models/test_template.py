@@ -87,3 +87,14 @@ def test_no_mesh_of_this_size(body, size):
     message = rf"^num_vertices={size}: no mesh of this size.*\[6890, 1723, 431\]"
     with pytest.raises(InputError, match=message):
         body_template(body, size)
+
+
+def test_any_size_of_a_body_without_stored_levels(sphere_body):
+    template = body_template(sphere_body, 100)
+    assert [level.kept.numel() for level in template.levels] == [431, 100]
+    assert template.vertices.shape == (100, 3)
+    assert_close(template.vertices, template_rest(sphere_body)[template.index])
+    with pytest.raises(InputError, match=r"^num_vertices=643: .*\[642, 431\]"):
+        body_template(sphere_body, 643)
+    with pytest.raises(InputError, match=r"^num_vertices=3: "):
+        body_template(sphere_body, 3)

@@ -49,11 +49,19 @@ def test_a_matrix_changed_in_place_is_prepared_again():
     assert not spmm(matrix, x)[:, 1:].any()
 
 
+def test_values_changed_in_place_are_prepared_again():
+    matrix, dense, _, x = problem("square", torch.float64)
+    assert_close(spmm(matrix, x), dense @ x)
+    matrix.value.mul_(2)
+    assert_close(spmm(matrix, x), 2 * dense @ x)
+    assert spmm(matrix, x.float()).dtype == torch.float32
+
+
 def test_the_copies_go_with_the_matrix():
     matrix, _, _, x = problem("square")
     before = len(module._LAST)
     spmm(matrix, x)
-    assert len(module._LAST) == before + 1
+    assert len(module._LAST) == before + 2
     del matrix
     gc.collect()
     assert len(module._LAST) == before

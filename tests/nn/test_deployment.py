@@ -1,0 +1,309 @@
+"""Layers and blocks compiled, exported, under autocast and on several processes; bad input."""
+
+import copy
+import os
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from bilayer_graph.errors import InputError
+from bilayer_graph.nn import (
+    BilayerBlock,
+    FusionBlock,
+    FusionConv,
+    GCNBlock,
+    GraphConv,
+    GroupNorm,
+    LazyGroupNorm,
+    MultilayerBlock,
+    StaticGraph,
+)
+from bilayer_graph.testing import (
+    assert_close,
+    random_graph,
+    sample_bipartite,
+    sample_features,
+)
+
+SIZES, CHANNELS = (11, 7, 4), 16
+HALF = CHANNELS // 2
+INSIDE = [random_graph((n, n), 3 * n, seed=n) for n in SIZES]
+EDGES, WEIGHTS = zip(*INSIDE, strict=True)
+ACROSS = [sample_bipartite(SIZES[:2], 30, seed=1), sample_bipartite(SIZES[1:], None, seed=2)]
+
+
+def fusion(pair=0, channels=HALF, **options):
+    return FusionConv(channels, channels, *ACROSS[pair], size=SIZES[pair : pair + 2], **options)
+
+
+def shaken(module):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return module
+
+
+def features(*batch, device="cpu"):
+    shapes = [(*batch, nodes, CHANNELS) for nodes in SIZES]
+    return [sample_features(*shape, seed=i).to(device) for i, shape in enumerate(shapes)]
+
+
+class EveryLayer(torch.nn.Module):
+    """Every layer and block once, each over the output of the one before."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = zip(INSIDE, SIZES, strict=True)
+        self.graphs = torch.nn.ModuleList(StaticGraph(*graph, (n, n)) for graph, n in sizes)
+        self.conv, self.gcn = GraphConv(CHANNELS, CHANNELS), GCNBlock(CHANNELS, CHANNELS)
+        self.norm = GroupNorm(CHANNELS)
+        self.sparse = fusion(0, CHANNELS, combine="add", normalize="softmax")
+        self.complete = fusion(1, CHANNELS, normalize=None)
+        self.bilayer = BilayerBlock(CHANNELS, CHANNELS, fusion(0, bidirectional=True))
+        convs = [fusion(pair, bidirectional=True) for pair in (0, 1)]
+        self.multi = MultilayerBlock(CHANNELS, CHANNELS, convs)
+
+    def forward(self, first, second, third):
+        graphs = [graph() for graph in self.graphs]
+        first = self.gcn(self.conv(self.norm(first), graphs[0]), graphs[0])
+        second = self.sparse((first, second))
+        third = self.complete((second, third))
+        first, second = self.bilayer((first, second), graphs[:2])
+        return self.multi((first, second, third), graphs)
+
+
+class PlainEdges(torch.nn.Module):
+    """The same for a disjoint union of graphs and PyG's plain edges."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.gcn = GraphConv(CHANNELS, CHANNELS), GCNBlock(CHANNELS, CHANNELS)
+        self.fusion = fusion(0, CHANNELS)
+        convs = [fusion(pair, bidirectional=True) for pair in (0, 1)]
+        self.multi = MultilayerBlock(CHANNELS, CHANNELS, convs)
+
+    def forward(self, x, edges, weights, across, batch, batch_size):
+        first = self.gcn(self.conv(x[0], edges[0], weights[0]), edges[0], None, batch, batch_size)
+        second = self.fusion((first, x[1]), across)
+        return self.multi((first, second, x[2]), edges, weights)
+
+
+def union(copies):
+    """Inputs of PlainEdges: a disjoint union of copies of the three graphs."""
+
+    def repeat(edges, *sizes):
+        shift = torch.tensor(sizes).view(2, 1, 1) * torch.arange(copies).view(1, -1, 1)
+        return (edges.unsqueeze(1) + shift).flatten(1)
+
+    x = [tensor.flatten(0, 1) for tensor in features(copies)]
+    edges = [repeat(each, n, n) for each, n in zip(EDGES, SIZES, strict=True)]
+    weights = [weight.repeat(copies) for weight in WEIGHTS]
+    batch = torch.arange(copies).repeat_interleave(SIZES[0])
+    return x, edges, weights, repeat(ACROSS[0][0], *SIZES[:2]), batch, copies
+
+
+def results(model, call, *x):
+    """Outputs of all levels, and the gradients of every parameter and input."""
+    leaves = [*(tensor.requires_grad_() for tensor in x), *model.parameters()]
+    out = call(*x)
+    loss = sum((o.float() * torch.linspace(-1, 1, o.size(-1), device=o.device)).sum() for o in out)
+    grads = torch.autograd.grad(loss, leaves)
+    assert all(grad.abs().max() > 0 for grad in grads)
+    return [*out, *grads]
+
+
+def assert_all_close(actual, expected, dtype=None):
+    for got, want in zip(actual, expected, strict=True):
+        assert_close(got, want, dtype)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_every_layer_compiles_to_one_graph_of_any_batch(backend, device):
+    torch.compiler.reset()
+    model = shaken(EveryLayer()).to(device)
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend=backend)
+    for batch in (2, 5):
+        x = features(batch, device=device)
+        with torch._dynamo.config.patch(error_on_recompile=batch > 2):
+            actual = results(model, compiled, *x)
+        assert_all_close(actual, results(model, model, *x))
+
+
+def test_plain_edges_compile_to_one_graph():
+    torch.compiler.reset()
+    model = shaken(PlainEdges())
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for copies in (2, 3):
+        x, *rest = union(copies)
+        actual = results(model, lambda *x, rest=rest: compiled(list(x), *rest), *x)
+        expected = results(model, lambda *x, rest=rest: model(list(x), *rest), *x)
+        assert_all_close(actual, expected)
+
+
+def dynamic():
+    return {name: {0: torch.export.Dim("batch")} for name in ("first", "second", "third")}
+
+
+def test_every_layer_exports():
+    model = shaken(EveryLayer()).eval()
+    program = torch.export.export(model, tuple(features(2)), dynamic_shapes=dynamic())
+    for batch in (3, 7):
+        x = features(batch)
+        assert_all_close(program.module()(*x), model(*x))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_onnx_gives_the_same_numbers(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = shaken(EveryLayer()).eval()
+    path = tmp_path / "layers.onnx"
+    torch.onnx.export(
+        model, tuple(features(2)), path, dynamo=True, dynamic_shapes=dynamic(), verbose=False
+    )
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    for batch in (2, 5):
+        x = features(batch)
+        inputs = {name: tensor.numpy() for name, tensor in zip(names, x, strict=True)}
+        with torch.no_grad():
+            expected = model(*x)
+        for actual, wanted in zip(session.run(None, inputs), expected, strict=True):
+            assert actual.shape == wanted.shape
+            assert (torch.from_numpy(actual) - wanted).abs().max() < 1e-4
+
+
+def test_autocast(device):
+    model, x = shaken(EveryLayer()).to(device), features(3, device=device)
+    expected = results(model, model, *x)
+    with torch.autocast(device.type, torch.bfloat16):
+        narrow = model(*x)
+    loss = sum((o.float() * torch.linspace(-1, 1, CHANNELS, device=device)).sum() for o in narrow)
+    leaves = [*x, *model.parameters()]
+    grads = torch.autograd.grad(loss, leaves)
+    assert all(grad.dtype == leaf.dtype for grad, leaf in zip(grads, leaves, strict=True))
+    # Eight layers deep: rounding adds up over them.
+    for actual, wanted in zip([*narrow, *grads], expected, strict=True):
+        error = (actual.float() - wanted).norm() / wanted.norm()
+        assert error < 0.1
+
+
+WORLD = 2
+
+
+def work(rank, path, batch):
+    """One process of data-parallel training: half of the batch."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=WORLD)
+    model = shaken(EveryLayer())
+    parallel = DistributedDataParallel(copy.deepcopy(model))
+    x = [part.chunk(WORLD)[rank] for part in features(batch)]
+    sum(out.square().mean() for out in parallel(*x)).backward()
+    grads = {name: p.grad for name, p in parallel.module.named_parameters()}
+    torch.save(grads, os.path.join(path, f"grads{rank}.pt"))
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")
+def test_data_parallel_gradients_are_those_of_the_whole_batch(tmp_path):
+    batch = 4
+    torch.multiprocessing.spawn(work, (str(tmp_path), batch), nprocs=WORLD)
+    model = shaken(EveryLayer())
+    sum(out.square().mean() for out in model(*features(batch))).backward()
+    for rank in range(WORLD):
+        grads = torch.load(tmp_path / f"grads{rank}.pt")
+        assert sum(name.endswith("edge_weight") for name in grads) == 5
+        for name, parameter in model.named_parameters():
+            assert_close(grads[name], parameter.grad)
+
+
+# ---- Bad input ----------------------------------------------------------------------------------
+
+
+def both(pair=0):
+    return fusion(pair, bidirectional=True)
+
+
+def bilayer(x=None, edges=EDGES[:2], weights=WEIGHTS[:2]):
+    x = features(2)[:2] if x is None else x
+    return BilayerBlock(CHANNELS, CHANNELS, both())(x, edges, weights)
+
+
+def gcn(x, edges=EDGES[0], weight=WEIGHTS[0]):
+    return GCNBlock(CHANNELS, CHANNELS)(x, edges, weight)
+
+
+BAD = {
+    "GroupNorm of 12 channels": (lambda: GroupNorm(12), r"^channels=12.*multiple of 8"),
+    "lazy GroupNorm of 12 channels": (
+        lambda: LazyGroupNorm()(sample_features(3, 12)),
+        r"^channels=12.*multiple of 8",
+    ),
+    "block of 24 channels": (lambda: GCNBlock(16, 24), r"^out_channels=24.*multiple of 16"),
+    "block of 12 input channels": (lambda: GCNBlock(12, 16), r"^channels=12.*multiple of 8"),
+    "fusion in one direction": (
+        lambda: FusionBlock(CHANNELS, CHANNELS, fusion()),
+        r"^conv=FusionConv.*one direction.*bidirectional=True",
+    ),
+    "fusion of all channels": (
+        lambda: FusionBlock(CHANNELS, CHANNELS, fusion(0, CHANNELS, bidirectional=True)),
+        r"^conv=FusionConv\(16.*half of the block's channels.*FusionConv\(8, 8",
+    ),
+    "no fusion": (
+        lambda: MultilayerBlock(CHANNELS, CHANNELS, []),
+        r"^fusions=\[\].*no stack.*one or more",
+    ),
+    "fusions in another order": (
+        lambda: MultilayerBlock(CHANNELS, CHANNELS, [both(1), both(0)]),
+        r"^fusions=.*fusion 0 ends at 4 nodes, the next starts at 11.*order of the graphs",
+    ),
+    "one width too few": (
+        lambda: MultilayerBlock((8, 8), CHANNELS, [both(0), both(1)]),
+        r"^in_channels=\(8, 8\).*3 graphs.*one for each",
+    ),
+    "one graph too many": (lambda: bilayer(features(2)), r"^x='?3 of them.*2 graphs.*one for each"),
+    "one edge list": (lambda: bilayer(edges=EDGES[:1]), r"^edge_index='?1 of them.*2 graphs"),
+    "one weight": (lambda: bilayer(weights=WEIGHTS[:1]), r"^edge_weight='?1 of them.*2 graphs"),
+    "swapped graphs": (
+        lambda: bilayer(features(2)[1::-1]),
+        r"^x\[0\]=\[2, 7, 16\].*11 nodes.*second graph's",
+    ),
+    "another batch": (
+        lambda: bilayer([features(2)[0], features(3)[1]]),
+        r"^x=\[\[2, 11, 16\], \[3, 7, 16\]\].*same number of graphs",
+    ),
+    "half a graph": (
+        lambda: bilayer([features()[0][:5], features()[1]]),
+        r"^x\[0\]=\[5, 16\].*11 nodes.*\[K \* 11, C\]",
+    ),
+    "no targets": (
+        lambda: gcn((features()[0], None)),
+        r"^x\[1\]=None.*residual.*target",
+    ),
+    "weights of other edges": (
+        lambda: gcn(features()[0], weight=WEIGHTS[0][1:]),
+        r"^edge_weight=\[32\].*33 edges.*one weight an edge",
+    ),
+    "edges from outside": (
+        lambda: gcn(features()[0], EDGES[0] + torch.tensor([[5], [0]])),
+        r"^edge_index=source nodes \d+\.\.15.*11 source nodes",
+    ),
+    "edges to outside": (
+        lambda: gcn(features()[0], EDGES[0] + torch.tensor([[0], [5]])),
+        r"^edge_index=target nodes \d+\.\.15.*11 target nodes",
+    ),
+    "swapped edges": (
+        lambda: GraphConv(CHANNELS, 4)(tuple(features()[:2]), ACROSS[0][0].flip(0)),
+        r"^edge_index=.*fit swapped",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(name):
+    call, message = BAD[name]
+    with pytest.raises(InputError, match=message):
+        call()
