@@ -106,7 +106,8 @@ class BilayerHMR(nn.Module):
     def forward(self, image: Tensor, keypoints: Tensor) -> HMROutput:
         """Recover the people in a batch of crops."""
         self._check(image, keypoints)
-        joints, vertices, camera = self.forward_head(*self.encoder(image), keypoints)
+        maps, pooled = self.encoder(image)
+        joints, vertices, camera = self.forward_head(maps, pooled, keypoints)
         rotations, betas = self.regressor(vertices)
         return HMROutput(
             joints=joints,

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
+from bilayer_graph.errors import InputError
 from bilayer_graph.nn.bottleneck import Bottleneck
 from bilayer_graph.nn.graph_conv import GraphConv
 from bilayer_graph.nn.linear import Linear
@@ -30,6 +31,9 @@ class GCNBlock(Bottleneck):
         - batch: ``[N]``, the graph of each node of a disjoint union; a pair where ``x`` is one
         - batch_size: the number of graphs in ``batch``, its largest plus one if ``None``
         - output: ``[N, C_out]`` or ``[B, N, C_out]``
+
+    Raises:
+        InputError: If the numbers of channels do not fit, or the target nodes have no features.
     """
 
     def __init__(self, in_channels: int | tuple[int, int], out_channels: int) -> None:
@@ -49,6 +53,9 @@ class GCNBlock(Bottleneck):
     ) -> Tensor:
         """Return the block's output."""
         source, target = (x, x) if isinstance(x, Tensor) else x
+        if target is None:
+            remedy = "Give features of the target nodes too"
+            raise InputError("x[1]", None, "the residual comes from the targets", remedy)
         source_batch, target_batch = batch if isinstance(batch, tuple) else (batch, batch)
         narrow = self.narrow(source, source_batch, batch_size)
         out = self.conv((narrow, target), edge_index, edge_weight)

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size
+from torch_geometric.utils import is_torch_sparse_tensor
 
+from bilayer_graph.errors import InputError
 from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, sparse_matrix, spmm
@@ -27,6 +29,9 @@ class GraphConv(MessagePassing):
         - edge_weight: ``[E]``, with ``edge_index`` of shape ``[2, E]`` only
         - size: number of source and of target nodes, where neither features nor edges say it
         - output: ``[M, C_out]`` or ``[B, M, C_out]``
+
+    Raises:
+        InputError: If there is not one weight an edge, or a sparse adjacency does not fit ``x``.
 
     Source: Yu, van Baar, Chen, "Joint 3D Human Shape Recovery and Pose Estimation from a Single
     Image with Bilayer Graph", 3DV 2021.
@@ -66,6 +71,7 @@ class GraphConv(MessagePassing):
         if isinstance(edge_index, SparseMatrix):
             out = self.message_and_aggregate(edge_index, pair)
         else:
+            _check_weight(edge_index, edge_weight)
             out = self.propagate(edge_index, x=pair, edge_weight=edge_weight, size=size)
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
@@ -80,6 +86,14 @@ class GraphConv(MessagePassing):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"
+
+
+def _check_weight(edge_index: Adj, edge_weight: OptTensor) -> None:
+    if edge_weight is None or not isinstance(edge_index, Tensor):
+        return
+    if not is_torch_sparse_tensor(edge_index) and edge_weight.shape != edge_index.shape[1:]:
+        shape, number = list(edge_weight.shape), edge_index.size(1)
+        raise InputError("edge_weight", shape, f"there are {number} edges", "Give one weight an edge")
 
 
 def _compress(adj_t: Adj) -> SparseMatrix:

@@ -1,6 +1,5 @@
 """Layers and blocks compiled, exported, under autocast and on several processes; bad input."""
 
-import copy
 import os
 
 import pytest
@@ -38,8 +37,10 @@ def fusion(pair=0, channels=HALF, **options):
     return FusionConv(channels, channels, *ACROSS[pair], size=SIZES[pair : pair + 2], **options)
 
 
-def shaken(module):
+def shaken(kind):
+    """A module with parameters away from their start, the same ones each time."""
     torch.manual_seed(0)
+    module = kind()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -69,8 +70,8 @@ class EveryLayer(torch.nn.Module):
     def forward(self, first, second, third):
         graphs = [graph() for graph in self.graphs]
         first = self.gcn(self.conv(self.norm(first), graphs[0]), graphs[0])
-        second = self.sparse((first, second))
-        third = self.complete((second, third))
+        second = second + self.sparse((first, second))
+        third = third + self.complete((second, third))
         first, second = self.bilayer((first, second), graphs[:2])
         return self.multi((first, second, third), graphs)
 
@@ -87,7 +88,7 @@ class PlainEdges(torch.nn.Module):
 
     def forward(self, x, edges, weights, across, batch, batch_size):
         first = self.gcn(self.conv(x[0], edges[0], weights[0]), edges[0], None, batch, batch_size)
-        second = self.fusion((first, x[1]), across)
+        second = x[1] + self.fusion((first, x[1]), across)
         return self.multi((first, second, x[2]), edges, weights)
 
 
@@ -123,7 +124,7 @@ def assert_all_close(actual, expected, dtype=None):
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_every_layer_compiles_to_one_graph_of_any_batch(backend, device):
     torch.compiler.reset()
-    model = shaken(EveryLayer()).to(device)
+    model = shaken(EveryLayer).to(device)
     compiled = torch.compile(model, fullgraph=True, dynamic=True, backend=backend)
     for batch in (2, 5):
         x = features(batch, device=device)
@@ -134,7 +135,7 @@ def test_every_layer_compiles_to_one_graph_of_any_batch(backend, device):
 
 def test_plain_edges_compile_to_one_graph():
     torch.compiler.reset()
-    model = shaken(PlainEdges())
+    model = shaken(PlainEdges)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     for copies in (2, 3):
         x, *rest = union(copies)
@@ -148,7 +149,7 @@ def dynamic():
 
 
 def test_every_layer_exports():
-    model = shaken(EveryLayer()).eval()
+    model = shaken(EveryLayer).eval()
     program = torch.export.export(model, tuple(features(2)), dynamic_shapes=dynamic())
     for batch in (3, 7):
         x = features(batch)
@@ -159,7 +160,7 @@ def test_every_layer_exports():
 def test_onnx_gives_the_same_numbers(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    model = shaken(EveryLayer()).eval()
+    model = shaken(EveryLayer).eval()
     path = tmp_path / "layers.onnx"
     torch.onnx.export(
         model, tuple(features(2)), path, dynamo=True, dynamic_shapes=dynamic(), verbose=False
@@ -177,7 +178,7 @@ def test_onnx_gives_the_same_numbers(tmp_path):
 
 
 def test_autocast(device):
-    model, x = shaken(EveryLayer()).to(device), features(3, device=device)
+    model, x = shaken(EveryLayer).to(device), features(3, device=device)
     expected = results(model, model, *x)
     with torch.autocast(device.type, torch.bfloat16):
         narrow = model(*x)
@@ -198,8 +199,7 @@ def work(rank, path, batch):
     """One process of data-parallel training: half of the batch."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=WORLD)
-    model = shaken(EveryLayer())
-    parallel = DistributedDataParallel(copy.deepcopy(model))
+    parallel = DistributedDataParallel(shaken(EveryLayer))
     x = [part.chunk(WORLD)[rank] for part in features(batch)]
     sum(out.square().mean() for out in parallel(*x)).backward()
     grads = {name: p.grad for name, p in parallel.module.named_parameters()}
@@ -211,7 +211,7 @@ def work(rank, path, batch):
 def test_data_parallel_gradients_are_those_of_the_whole_batch(tmp_path):
     batch = 4
     torch.multiprocessing.spawn(work, (str(tmp_path), batch), nprocs=WORLD)
-    model = shaken(EveryLayer())
+    model = shaken(EveryLayer)
     sum(out.square().mean() for out in model(*features(batch))).backward()
     for rank in range(WORLD):
         grads = torch.load(tmp_path / f"grads{rank}.pt")
@@ -242,7 +242,6 @@ BAD = {
         lambda: LazyGroupNorm()(sample_features(3, 12)),
         r"^channels=12.*multiple of 8",
     ),
-    "block of 24 channels": (lambda: GCNBlock(16, 24), r"^out_channels=24.*multiple of 16"),
     "block of 12 input channels": (lambda: GCNBlock(12, 16), r"^channels=12.*multiple of 8"),
     "fusion in one direction": (
         lambda: FusionBlock(CHANNELS, CHANNELS, fusion()),
@@ -286,18 +285,6 @@ BAD = {
     "weights of other edges": (
         lambda: gcn(features()[0], weight=WEIGHTS[0][1:]),
         r"^edge_weight=\[32\].*33 edges.*one weight an edge",
-    ),
-    "edges from outside": (
-        lambda: gcn(features()[0], EDGES[0] + torch.tensor([[5], [0]])),
-        r"^edge_index=source nodes \d+\.\.15.*11 source nodes",
-    ),
-    "edges to outside": (
-        lambda: gcn(features()[0], EDGES[0] + torch.tensor([[0], [5]])),
-        r"^edge_index=target nodes \d+\.\.15.*11 target nodes",
-    ),
-    "swapped edges": (
-        lambda: GraphConv(CHANNELS, 4)(tuple(features()[:2]), ACROSS[0][0].flip(0)),
-        r"^edge_index=.*fit swapped",
     ),
 }
 

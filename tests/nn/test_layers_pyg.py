@@ -2,7 +2,9 @@
 
 import copy
 import io
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -597,3 +599,33 @@ def test_repr():
     ]
     assert str(block) == f"MultilayerBlock(16, 16, [{', '.join(convs)}])"
     assert str(LazyGroupNorm()) == "LazyGroupNorm(-1)"
+
+
+# ---- The documentation ------------------------------------------------------------------------
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "layers.md"
+SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+SHAPE = re.compile(r"^(\S+)  # (\[[\d, ]+\])$", flags=re.MULTILINE)
+
+
+def test_snippets_of_the_documentation_run():
+    names: dict = {}
+    shapes = []
+    for snippet in SNIPPETS:
+        exec(snippet, names)
+        for expression, shape in SHAPE.findall(snippet):
+            assert str(list(eval(expression, names).shape)) == shape
+            shapes.append(shape)
+    assert len(SNIPPETS) == 6
+    assert len(shapes) == 9
+    assert_close(names["union"], names["static"].flatten(0, 1))
+    assert 0 < names["pruned"].edge_weight.numel() < names["layer"].edge_weight.numel()
+
+
+def test_adding_a_fusion_conv_takes_five_lines_at_most():
+    (diff,) = re.findall(r"```diff\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    added = re.findall(r"^\+(.*)$", diff, flags=re.MULTILINE)
+    assert 1 <= len(added) <= 5
+    code = "\n".join(SNIPPETS)
+    assert all(line.strip() in code for line in added)

@@ -1,0 +1,353 @@
+import dataclasses
+import json
+
+import harness
+import model
+import pytest
+import torch
+import torch.nn.functional as F
+from mesh_baseline import MeshOnlyHead
+from model_subjects import SUBJECTS, Subject, wide_model
+from products import multiply_adds, record, replay
+from torch.utils.flop_counter import FlopCounterMode
+
+from bilayer_graph.graphs import mesh_graph, skeleton_graph
+from bilayer_graph.nn import BilayerBlock, FusionConv, StaticGraph
+from bilayer_graph.ops import fusion_product, sparse_matrix, spmm
+from bilayer_graph.testing import (
+    assert_close,
+    matrix_to_dense,
+    random_graph,
+    sample_bipartite,
+    sample_features,
+    sighted,
+    sphere_mesh,
+)
+
+CPU = torch.device("cpu")
+QUICK = ["--quick", "--device", "cpu", "--seconds", "0.001"]
+JOINTS, VERTICES, CHANNELS, IMAGE = 12, 42, 16, 7
+
+
+@pytest.fixture
+def mesh():
+    vertices, faces = sphere_mesh(1)
+    edges, weight = mesh_graph(faces, VERTICES)
+    return vertices, StaticGraph(edges, weight, (VERTICES, VERTICES))
+
+
+@pytest.fixture
+def subject(mesh, monkeypatch):
+    """A small block, beside a small unit."""
+    monkeypatch.setattr(model, "UNIT_SHAPE", (2, 9, 4))
+    torch.manual_seed(0)
+    # No bias, which the layer may add as one more column of the product.
+    size, edges = (JOINTS, VERTICES), sample_bipartite((JOINTS, VERTICES))
+    layer = BilayerBlock(
+        CHANNELS, CHANNELS, FusionConv(8, 8, *edges, size=size, bidirectional=True, bias=False)
+    )
+    skeleton = StaticGraph(*skeleton_graph(sample_features(JOINTS, 3)), (JOINTS, JOINTS))
+
+    def inputs(batch):
+        return tuple(torch.randn(batch, size, CHANNELS) for size in (JOINTS, VERTICES))
+
+    def run(joints, vertices):
+        return layer((joints, vertices), (skeleton(), mesh[1]()))
+
+    return Subject("block", VERTICES, CHANNELS, layer, run, inputs, list(layer.parameters()))
+
+
+def dense_work(*nodes):
+    """Multiply-adds of the linear layers and convolutions of GCN blocks, an image."""
+    half = CHANNELS // 2
+    return sum(n * (CHANNELS * half + half * half + half * CHANNELS) for n in nodes)
+
+
+def test_multiply_adds_of_a_block(subject, mesh):
+    entries = mesh[1]().col.numel() + JOINTS * JOINTS
+    # The fusion's linear layer works on the joints in both directions.
+    fusion = dense_work(JOINTS, VERTICES) - (VERTICES - JOINTS) * (CHANNELS // 2) ** 2
+    fusion += 2 * JOINTS * VERTICES * CHANNELS // 2
+    sparse = entries * CHANNELS // 2
+    size = model.size(subject)
+    assert size["multiply_adds"] == dense_work(JOINTS, VERTICES) + fusion + sparse
+    assert size["sparse_multiply_adds"] == sparse
+    assert size["parameters"] == sum(p.numel() for p in subject.module.parameters())
+
+
+def test_multiply_adds_agree_with_torch():
+    convolution = torch.nn.Conv2d(3, 6, 3, padding=1, stride=2)
+    linear, attention = torch.nn.Linear(6, 5), torch.nn.Linear(5, 5, bias=False)
+    image = torch.randn(2, 3, 9, 9, requires_grad=True)
+
+    def run():
+        x = linear(convolution(image).flatten(2).transpose(1, 2))
+        (x @ attention(x).transpose(1, 2)).sum().backward()
+
+    products = record(run)
+    with FlopCounterMode(display=False) as counter:
+        run()
+    assert 2 * multiply_adds(products) == counter.get_total_flops()
+
+
+def test_multiply_adds_of_grouped_convolutions():
+    # Torch's counter takes the weights' gradient for that of one group.
+    convolution = torch.nn.Conv2d(4, 6, 3, padding=1, stride=2, groups=2)
+    image = torch.randn(2, 4, 9, 9, requires_grad=True)
+    forward = 2 * 25 * 6 * 9 * 2
+    assert multiply_adds(record(lambda: convolution(image))) == forward
+    assert multiply_adds(record(lambda: convolution(image).sum().backward())) == 3 * forward
+
+
+def test_multiply_adds_of_the_packages_operations():
+    x = sample_features(2, 9, 4).requires_grad_()
+    adjacency = sample_features(5, 9, seed=1).requires_grad_()
+    dense = 5 * 9 * 2 * 4
+    assert multiply_adds(record(lambda: fusion_product(adjacency, x))) == dense
+    products = record(lambda: fusion_product(adjacency, x).sum().backward())
+    assert multiply_adds(products) == 3 * dense
+    assert multiply_adds(record(replay(products, CPU))) == 3 * dense
+    edges, weight = random_graph((9, 5), 20)
+    matrix, _ = sparse_matrix(edges, weight.requires_grad_(), (9, 5))
+    products = record(lambda: spmm(matrix, x).sum().backward())
+    assert multiply_adds(products) == 3 * 20 * 2 * 4
+    assert not record(replay(products, CPU))
+
+
+def test_replay_computes_the_same_products(subject):
+    products = record(model.training_task(subject.run, subject.inputs(3), subject))
+    dense = [product for product in products if product.function is not None]
+    assert len(dense) < len(products)
+    again = record(replay(products, CPU))
+    assert multiply_adds(again) == multiply_adds(dense)
+    assert [p.multiply_adds for p in again] == [p.multiply_adds for p in dense]
+    for one, two in zip(again, dense, strict=True):
+        for a, b in zip(one.arguments, two.arguments, strict=True):
+            # A matrix times a batch reaches torch as a batch times a batch.
+            assert a.shape[-2:] == b.shape[-2:]
+            assert a.stride()[-2:] == b.stride()[-2:]
+
+
+def test_an_operation_that_nobody_counts(monkeypatch):
+    library = torch.library.Library("bilayer_graph", "FRAGMENT")
+    library.define("uncounted(Tensor x) -> Tensor")
+    library.impl("uncounted", lambda x: x.clone(), "CPU")
+    with pytest.raises(NotImplementedError, match="bilayer_graph::uncounted"):
+        record(lambda: torch.ops.bilayer_graph.uncounted(torch.ones(2)))
+
+
+def test_mesh_only_head_against_plain_layers(mesh):
+    torch.manual_seed(0)
+    vertices, graph = mesh
+    head = MeshOnlyHead(IMAGE, CHANNELS, vertices, graph)
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    torch.nn.init.constant_(head.camera_node.bias, 0.2)
+    head = head.double()
+    pooled = sample_features(3, IMAGE, dtype=torch.float64)
+    A = matrix_to_dense(graph())
+
+    def normed(norm, x):
+        groups = x.size(2) // 8
+        return (
+            F.group_norm(x.transpose(1, 2), groups, norm.weight, norm.bias).transpose(1, 2).relu()
+        )
+
+    def block(b, x):
+        y = b.lin_in(normed(b.norm_in, x))
+        y = A @ normed(b.norm_conv, y) @ b.conv.lin.weight.t() + b.conv.bias
+        return b.skip(x) + b.lin_out(normed(b.norm_out, y))
+
+    image, position = head.features.lin_image, head.features.lin_position
+    weight = torch.cat([position.weight, image.weight], dim=1)
+    nodes = torch.cat(
+        [vertices.double().expand(3, -1, -1), pooled[:, None].expand(-1, VERTICES, -1)], dim=2
+    )
+    x = nodes @ weight.t() + position.bias
+    for layer in head.blocks:
+        x = block(layer, x)
+    camera = head.camera_node(normed(head.camera_norm, x))
+    assert 0 < (camera > 0).sum() < camera.numel()
+    camera = head.camera(camera.relu().squeeze(2))
+    for layer in head.shape_blocks:
+        x = block(layer, x)
+    for actual, expected in zip(
+        head(pooled), (head.shape(normed(head.shape_norm, x)), camera), strict=True
+    ):
+        assert_close(actual, expected)
+
+
+def test_sizes_at_1723_vertices():
+    # The baseline has as many parameters as GraphCMR's head.
+    baseline = SUBJECTS["mesh-only"](CPU)
+    blocks = [(512, 256), *[(256, 256)] * 5, (256, 64), (64, 32)]
+    expected = 2051 * 512 + 512 + 2 * 32 + 32 * 3 + 3 + 2 * 256 + 257 + 1723 * 3 + 3
+    for wide, out in blocks:
+        half = out // 2
+        expected += wide * half + half + half * half + half + half * out + out
+        expected += 2 * (wide + half + half) + (0 if wide == out else wide * out + out)
+    assert sum(p.numel() for p in baseline.parameters) == expected == 1_754_680
+    assert (baseline.vertices, baseline.channels) == (1723, 256)
+
+
+def test_head_is_the_model_without_encoder_and_regressor():
+    torch.manual_seed(0)
+    head = SUBJECTS["head"](CPU)
+    wide = head.module.eval()
+    inputs = head.inputs(1)
+    assert [x.shape[1:] for x in inputs[1:]] == [
+        (2048,),
+        (256, 56, 56),
+        (512, 28, 28),
+        (1024, 14, 14),
+        (2048, 7, 7),
+    ]
+    image = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        maps, pooled = wide.encoder(image)
+        assert [x.shape for x in maps] == [x.shape for x in inputs[2:]]
+        assert [x.stride() for x in maps] == [x.stride() for x in inputs[2:]]
+        out, whole = head.run(inputs[0], pooled, *maps), wide(image, inputs[0])
+    for part, expected in zip(out, (whole.joints, whole.vertices, whole.camera), strict=True):
+        assert torch.equal(part, expected)
+    learned = sum(p.numel() for p in head.parameters)
+    others = [*wide.encoder.parameters(), *wide.regressor.parameters()]
+    assert learned == sum(p.numel() for p in wide.parameters()) - sum(p.numel() for p in others)
+
+
+def test_whole_model():
+    torch.manual_seed(0)
+    small = SUBJECTS["small"](CPU)
+    assert (small.op, small.vertices, small.channels) == ("small model", 431, 128)
+    assert {*small.parameters} == {*small.module.parameters()}
+    image, keypoints = small.inputs(2)
+    assert image.shape == (2, 3, 128, 128)
+    sighted(small.module)
+    before = [parameter.clone() for parameter in small.parameters]
+    model.training_task(small.run, (image, keypoints), small)()
+    for old, new in zip(before, small.parameters, strict=True):
+        assert not torch.equal(old, new)
+        assert new.grad is None
+    with torch.no_grad():
+        out, named = small.run(image, keypoints), vars(small.module(image, keypoints))
+    assert [x.shape for x in out] == [x.shape for x in named.values()]
+
+
+@pytest.mark.parametrize("direction", [model.FORWARD, model.TRAINING])
+def test_floor_and_mode_of_a_point(subject, direction):
+    point = {"pass": direction, "batch": 2, "device": "cpu", "dtype": "float32"}
+    ways = model.tasks(subject, point, compiles=False)
+    assert set(ways) == {model.EAGER, model.FLOOR, model.UNIT}
+    assert subject.module.training == (direction == model.TRAINING)
+    dense = [p for p in record(ways[model.EAGER]) if p.function is not None]
+    floor = record(ways[model.FLOOR])
+    assert all(p.function is not None for p in floor)
+    assert multiply_adds(floor) == multiply_adds(dense)
+    assert multiply_adds(record(ways[model.UNIT])) == 9 * 9 * 2 * 4
+
+
+def test_training_step_lowers_the_loss(subject):
+    inputs = subject.inputs(2)
+
+    def loss():
+        with torch.no_grad():
+            return sum(out.square().mean() for out in subject.run(*inputs))
+
+    before, step = loss(), model.training_task(subject.run, inputs, subject)
+    for _ in range(20):
+        step()
+    assert loss() < before
+
+
+def test_script(subject, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SUBJECTS, "block", lambda device: subject)
+    # Compiled blocks are tested with the blocks; here it would take a minute.
+    monkeypatch.setattr(torch, "compile", lambda run, **options: run)
+    path = tmp_path / "results.json"
+    words = ["--subjects", "block", "--batch", "1", "2", "--device", "cpu", "--seconds", "0.001"]
+    assert model.main([*words, "--json", str(path)]) == 0
+    written = json.loads(path.read_text())
+    assert written["metadata"]["subjects"] == [model.size(subject)]
+    assert written["metadata"]["not_measured"] == []
+    rows = written["results"]
+    assert {(r["backend"], r["pass"], r["batch"]) for r in rows} == {
+        (backend, direction, batch)
+        for backend in (model.EAGER, model.COMPILED, model.FLOOR, model.UNIT)
+        for direction in (model.FORWARD, model.TRAINING)
+        for batch in (1, 2)
+    }
+    for r in rows:
+        assert list(r) == list(harness.Result.__annotations__)
+        assert r["median_ms"] > 0
+    out = capsys.readouterr().out
+    assert f"block: {VERTICES} vertices, {CHANNELS} channels" in out
+    assert out.count(model.UNIT) == 4
+
+
+def test_quick_names_what_it_does_not_compile(subject, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda run, **options: run)
+    for name in model.QUICK_SUBJECTS:
+        own = dataclasses.replace(subject, op=name)
+        monkeypatch.setitem(SUBJECTS, name, lambda device, own=own: own)
+    report = model.measure(model.parse([*QUICK, "--batch", "1"]))
+    compiled = {(r["op"], r["pass"]) for r in report.results if r["backend"] == model.COMPILED}
+    assert compiled == {("block", model.FORWARD)}
+    skipped = {(gap["op"], gap["pass"]) for gap in report.not_measured}
+    every = {(r["op"], r["pass"]) for r in report.results if r["backend"] == model.EAGER}
+    assert len(every) == 6
+    assert skipped == every - compiled
+
+
+@pytest.mark.parametrize("direction", [model.FORWARD, model.TRAINING])
+def test_half_precision_runs_under_autocast(subject, direction):
+    point = {"pass": direction, "batch": 2, "device": "cpu", "dtype": "bfloat16"}
+    ways = model.tasks(subject, point, compiles=False)
+    recorded = record(ways[model.EAGER])
+    assert {a.dtype for p in recorded for a in p.arguments} == {torch.bfloat16}
+    for run in ways.values():
+        run()
+
+
+def test_a_failing_candidate_is_named(subject, capsys):
+    report = harness.Report({"seed": 0})
+    point = next(model.points(model.parse(["--device", "cpu"]), subject))
+    ways = model.tasks(subject, point, compiles=False)
+
+    def broken():
+        raise RuntimeError("no compiler here")
+
+    report.measure(point, {**ways, model.COMPILED: broken}, 0.0)
+    model.print_point(report, point)
+    assert "failed: RuntimeError: no compiler here" in capsys.readouterr().out
+
+
+def test_the_block_is_the_heads():
+    subject = SUBJECTS["block"](CPU)
+    assert (subject.vertices, subject.channels) == (1723, 256)
+    assert repr(subject.module) == repr(wide_model(CPU).blocks[0])
+    assert [x.shape for x in subject.inputs(2)] == [(2, 12, 256), (2, 1723, 256)]
+
+
+def test_no_such_subject():
+    with pytest.raises(SystemExit):
+        model.parse(["--subjects", "large"])
+
+
+def test_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    report = harness.Report({})
+    common = {"vertices": 9, "batch": 1, "channels": 8, "device": "cpu", "dtype": "float32"}
+    report.results = [
+        {"op": op, "backend": backend, **common, "pass": direction, "median_ms": 2.0}
+        for op in ("block", "head")
+        for backend in (model.EAGER, model.UNIT)
+        for direction in (model.FORWARD, model.TRAINING)
+    ]
+    model.draw(report, tmp_path / "results.png")
+    assert (tmp_path / "results.png").stat().st_size > 0
+
+
+def test_nowhere_to_draw(capsys):
+    pytest.importorskip("matplotlib")
+    assert model.main(["--plot", "/nowhere/at/all.png"]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
