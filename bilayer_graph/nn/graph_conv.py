@@ -93,7 +93,9 @@ def _check_weight(edge_index: Adj, edge_weight: OptTensor) -> None:
         return
     if not is_torch_sparse_tensor(edge_index) and edge_weight.shape != edge_index.shape[1:]:
         shape, number = list(edge_weight.shape), edge_index.size(1)
-        raise InputError("edge_weight", shape, f"there are {number} edges", "Give one weight an edge")
+        raise InputError(
+            "edge_weight", shape, f"there are {number} edges", "Give one weight an edge"
+        )
 
 
 def _compress(adj_t: Adj) -> SparseMatrix:

@@ -7,14 +7,23 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-_LAST: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+_FIXED: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+"""The last copies of each tensor that is known to stay as it is; they go with the tensor."""
+
+
+def keep_copies(*tensors: Tensor) -> None:
+    """Keep the last copies of tensors that belong to a fixed matrix.
+
+    The same topology comes with every layer and step, and preparing it takes a fifth of a
+    product's time. Only tensors named here are kept: compiled code puts one tensor's numbers into
+    another's memory without a trace.
+    """
+    for tensor in tensors:
+        _FIXED[tensor] = None
 
 
 def block_diagonal(rowptr: Tensor, col: Tensor, columns: int, batch: int) -> tuple[Tensor, Tensor]:
     """Return the indices of ``batch`` copies of a sparse matrix along a diagonal.
-
-    The last answer for a matrix on the CPU is kept as long as the matrix: the same topology comes
-    with every layer and step, and building these indices takes a tenth of a product's time.
 
     Args:
         rowptr: Where each row starts in ``col``, shape ``[M + 1]``.
@@ -25,30 +34,30 @@ def block_diagonal(rowptr: Tensor, col: Tensor, columns: int, batch: int) -> tup
     Returns:
         Where each row starts, without the end, ``[B * M]``, and the columns, ``[B * E]``.
     """
-    return _remembered((rowptr, col), (columns, batch), lambda: _build(rowptr, col, columns, batch))
+
+    def starts() -> Tensor:
+        return stack_copies(rowptr[:-1], col.numel(), batch)
+
+    def index() -> Tensor:
+        return stack_copies(col, columns, batch)
+
+    return _kept(rowptr, (col.numel(), batch), starts), _kept(col, (columns, batch), index)
 
 
 def repeat_value(value: Tensor, dtype: torch.dtype, batch: int) -> Tensor:
-    """Return the values of the copies, ``[B * E]``, in a dtype; kept as the indices are if fixed."""
-    if value.requires_grad:
-        return torch.cat([value.to(dtype)] * batch)
-    return _remembered((value,), (dtype, batch), lambda: torch.cat([value.to(dtype)] * batch))
+    """Return the values of the copies, ``[B * E]``, in a dtype."""
+    return _kept(value, (dtype, batch), lambda: torch.cat([value.to(dtype)] * batch))
 
 
-def _remembered(owners: tuple[Tensor, ...], key: tuple[Any, ...], build: Callable[[], Any]) -> Any:
+def _kept(tensor: Tensor, key: tuple[Any, ...], build: Callable[[], Tensor]) -> Tensor:
     # A CUDA graph owns what is allocated during its capture; inference tensors hide their changes.
-    if any(owner.is_cuda or owner.is_inference() for owner in owners):
+    if tensor not in _FIXED or tensor.is_cuda or tensor.is_inference() or tensor.requires_grad:
         return build()
-    key = (*key, *((owner.data_ptr(), owner._version) for owner in owners))
-    last = _LAST.get(owners[-1])
+    key = (*key, tensor.data_ptr(), tensor._version)
+    last = _FIXED[tensor]
     if last is None or last[0] != key:
-        last = _LAST[owners[-1]] = key, build()
+        last = _FIXED[tensor] = key, build()
     return last[1]
-
-
-def _build(rowptr: Tensor, col: Tensor, columns: int, batch: int) -> tuple[Tensor, Tensor]:
-    starts = stack_copies(rowptr[:-1], col.numel(), batch)
-    return starts, stack_copies(col, columns, batch)
 
 
 def stack_copies(index: Tensor, step: int, batch: int) -> Tensor:

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.ops.block_diagonal import keep_copies
 
 
 class SparseMatrix(NamedTuple):
     """A sparse ``[M, N]`` matrix, the adjacency ``A`` of ``X' = A X``: rows are targets.
 
     Positions and node numbers are int32 tensors; the operations take int64 too. On the CPU the
-    operations keep copies of a fixed matrix for the last batch. They notice what autograd notices:
-    no change through ``.data`` or NumPy.
+    operations keep what they prepare of a matrix from :func:`sparse_matrix`, and notice what
+    autograd notices: no change through ``.data`` or NumPy.
 
     Attributes:
         rowptr: Where each row starts in ``col``, shape ``[M + 1]``.
@@ -111,6 +112,7 @@ def sparse_matrix(
         perm_t=perm_t.int(),
         perm=perm_t.argsort().int(),
     )
+    keep_copies(matrix.rowptr, matrix.col, matrix.value, matrix.rowptr_t, matrix.row_t)
     return matrix, order
 
 
