@@ -26,8 +26,8 @@ def body_errors(out: HMROutput, batch: Batch, model: BilayerHMR, body: BodyModel
     """Return the errors of each sample in millimetres, shape ``[B]`` each.
 
     ``mpjpe`` and ``pa_mpjpe`` are the skeleton's (of a human: 12 joints, centred on the mid-hip;
-    after Procrustes alignment), ``mesh_mpjpe`` and ``mesh_pa_mpjpe`` those of the joints regressed from
-    the mesh, ``pve`` and ``smpl_pve`` the mean distance of all vertices of the full mesh,
+    after Procrustes alignment), ``mesh_mpjpe`` and ``mesh_pa_mpjpe`` those of the joints regressed
+    from the mesh, ``pve`` and ``smpl_pve`` the mean distance of all vertices of the full mesh,
     pelvis-centred, for the mesh branch and for the posed body model.
     """
     full = model.upsample(out.vertices)[-1]

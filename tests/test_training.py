@@ -197,6 +197,11 @@ def test_mean_body(batch):
     exact = MeanBody(batch["joints"][0], batch["vertices"][0]).errors(batch)
     assert exact["mpjpe"][0] < 1e-3
     assert (exact["mpjpe"][1:] > 1).all()
+    # Centred on other joints, it is another error.
+    moved = batch["joints"][0].index_add(0, torch.tensor([7]), torch.tensor([[0.12, 0.0, 0.0]]))
+    hips = MeanBody(moved, batch["vertices"][0]).errors(batch)["mpjpe"][0]
+    elbow = MeanBody(moved, batch["vertices"][0], root=(7,)).errors(batch)["mpjpe"][0]
+    assert_close(torch.stack([hips, elbow]), torch.tensor([10.0, 110.0]), torch.float16)
 
 
 def test_epochs_share_no_sample():

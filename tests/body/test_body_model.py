@@ -3,7 +3,8 @@ import pytest
 import torch
 from body_samples import smpl_arrays
 
-from bilayer_graph.body import SMPL_TO_JOINTS, BodyModel, axis_angle_to_matrix
+from bilayer_graph.body import SMPL_TO_JOINTS, BodyModel, Skeleton, axis_angle_to_matrix
+from bilayer_graph.errors import InputError
 
 
 def random_input(count: int, dtype=torch.float64):
@@ -111,3 +112,45 @@ def test_joints_take_any_leading_shape(body: BodyModel, posed):
 def test_state_dict_is_empty(body: BodyModel):
     assert not body.state_dict()
     assert not list(body.parameters())
+
+
+DOG = Skeleton(("nose", "tail"), ((0, 1),), root=(1,))
+
+
+def dog(**changes) -> BodyModel:
+    """A body of 5 skinning joints, 3 shape directions and 2 joints of its own."""
+    random = np.random.default_rng(0)
+    arrays = smpl_arrays() | {
+        "shapedirs": random.normal(size=(60, 3, 3)),
+        "posedirs": np.zeros((60, 3, 36)),
+        "J_regressor": random.dirichlet(np.ones(60), size=5),
+        "weights": random.dirichlet(np.ones(5), size=60),
+        "kintree_table": np.array([[-1, 0, 0, 2, 3], range(5)]),
+        "joint_regressor": random.dirichlet(np.ones(60), size=2),
+    }
+    return BodyModel(arrays | changes, DOG)
+
+
+def test_a_body_that_is_no_human():
+    body = dog()
+    betas, rotations = random_input(4, torch.float32)
+    output = body(betas[:, :3], rotations[:, 1:5], rotations[:, 0])
+    assert output.joints24.shape == (4, 5, 3)
+    joints = body.joints(output.vertices)
+    torch.testing.assert_close(joints, body.joint_regressor @ output.vertices)
+    torch.testing.assert_close(body.keypoints(output.vertices), joints)
+    assert joints.shape == (4, 2, 3)
+    # A joint without children turns only the vertices that hang on it.
+    turned = rotations.clone()
+    turned[:, 1] = turned[:, 1] @ axis_angle_to_matrix(torch.tensor([0.0, 0.5, 0.0]))
+    free = dog(weights=np.eye(5)[[0, 1, 2, 3, 4] * 12])
+    before = free(betas[:, :3], rotations[:, 1:5], rotations[:, 0]).vertices
+    after = free(betas[:, :3], turned[:, 1:5], rotations[:, 0]).vertices
+    moved = (before - after).norm(dim=-1) > 1e-4
+    assert moved[:, 1::5].all()
+    assert moved.sum() == 4 * 12
+
+
+def test_a_skeleton_of_another_body():
+    with pytest.raises(InputError, match=r"^skeleton=12 joints: the body regresses 2 joints"):
+        small_body(joint_regressor=np.ones((2, 60)))

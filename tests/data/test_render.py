@@ -55,3 +55,18 @@ def test_lit_from_above_and_left():
     assert inner.diff(dim=0).abs().max() < 0.03
     assert (rgb[mask.expand_as(rgb) == 0] == 0).all()
     assert rgb.max() <= 1
+
+
+def test_colours_scale_the_light():
+    vertices = torch.tensor(SPHERE.vertices).float()[None] * 0.8
+    camera = torch.tensor([[1.0, 0.0, 0.0]])
+    red = torch.tensor([0.5, 0.0, 0.25])
+    white, _ = shade(vertices, FACES, camera, 32, torch.ones_like(vertices))
+    coloured, mask = shade(vertices, FACES, camera, 32, red.expand_as(vertices))
+    torch.testing.assert_close(coloured, white * red.view(3, 1, 1))
+    # Colours vary with the vertices: left black, right white.
+    halves = (vertices[..., :1] > 0).float().expand_as(vertices)
+    split, _ = shade(vertices, FACES, camera, 32, halves)
+    assert (split[0, :, 16, 8] == 0).all()
+    torch.testing.assert_close(split[..., 24], white[..., 24])
+    assert mask[0, 0, 16, 8] == 1

@@ -1,0 +1,46 @@
+"""What is drawn over pictures: bones in the colours of their sides."""
+
+import numpy as np
+import torch
+
+from bilayer_graph.body import HUMAN, Skeleton
+from bilayer_graph.data.overlay import overlay
+from bilayer_graph.testing import sphere_mesh
+
+BLUE, YELLOW, RED = (66, 135, 245), (240, 200, 60), (235, 87, 87)
+PAW = Skeleton(("left_toe", "heel", "right_toe"), ((0, 1), (0, 2)), root=(1,))
+POINTS = torch.tensor([[0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, -0.5, 0.0]])
+
+
+def draw(keypoints, skeleton, joints):
+    vertices, faces = sphere_mesh(1)
+    crop, camera = torch.zeros(3, 100, 100), torch.tensor([1.0, 0.0, 0.0])
+    picture = overlay(crop, keypoints, vertices * 0.2, faces, joints, camera, skeleton)
+    assert picture.size == (400, 100)
+    return np.asarray(picture)
+
+
+def test_another_skeleton():
+    keypoints = torch.cat([POINTS[:, :2], torch.ones(3, 1)], dim=1)
+    for panel in draw(keypoints, PAW, POINTS).reshape(100, 4, 100, 3).transpose(1, 0, 2, 3)[:2]:
+        assert tuple(panel[25, 75]) == BLUE
+        assert tuple(panel[75, 75]) == YELLOW
+        assert tuple(panel[25, 25]) == RED
+        assert tuple(panel[25, 50]) == tuple(panel[50, 75]) == YELLOW
+        assert tuple(panel[75, 25]) == (0, 0, 0)
+
+
+def test_missing_joints_are_left_out():
+    keypoints = torch.cat([POINTS[:, :2], torch.tensor([[1.0], [0.0], [1.0]])], dim=1)
+    panel = draw(keypoints, PAW, POINTS)[:, :100]
+    assert tuple(panel[75, 75]) == tuple(panel[50, 75]) == (0, 0, 0)
+    assert tuple(panel[25, 75]) == BLUE
+
+
+def test_human_sides():
+    line = torch.linspace(-0.9, 0.9, 12)
+    joints = torch.stack([line, torch.zeros(12), torch.zeros(12)], dim=1)
+    keypoints = torch.cat([joints[:, :2], torch.ones(12, 1)], dim=1)
+    panel = draw(keypoints, HUMAN, joints)[50, :100]
+    colours = [tuple(panel[int((x + 1) * 50)]) for x in line.tolist()]
+    assert colours == [RED] * 3 + [BLUE] * 3 + [RED] * 3 + [BLUE] * 3
