@@ -133,9 +133,7 @@ def fusion_weights(fusion: FusionConv, direction: str) -> tuple[Tensor, Tensor]:
     for layer in (start, fusion):
         both = layer.adjacency()
         assert not isinstance(both, SparseMatrix)  # a bidirectional layer has a pair
-        matrix = both[DIRECTIONS.index(direction)]
-        dense = torch.zeros(matrix.size)
-        dense[matrix.row.long(), matrix.col.long()] = matrix.value
+        dense = both[DIRECTIONS.index(direction)].to_dense()
         weights.append(dense.t() if direction == "drives" else dense)
     return weights[0], weights[1]
 

@@ -222,9 +222,7 @@ def dense(conv: FusionConv) -> Tensor:
     """Return the size of each weight of the current adjacency, ``[N_fine, N_coarse]``."""
     adjacency = conv.adjacency()
     assert isinstance(adjacency, SparseMatrix)
-    score = adjacency.value.new_zeros(adjacency.size)
-    score[adjacency.row.long(), adjacency.col.long()] = adjacency.value.abs()
-    return score
+    return adjacency.to_dense().abs()
 
 
 def auc(score: Tensor, truth: Tensor) -> float:

@@ -111,6 +111,10 @@ def _read_data(name: str, data: Data, dim: int | None) -> Parts:
             remedy = "Give indices of shape [3, F], as PyG has them"
             raise InputError(f"{name}.face", list(data.face.shape), "not triangles", remedy)
         faces = read_faces(f"{name}.face", data.face.t(), pos.size(0))
+    if data.edge_index is None and "adj_t" in data:
+        problem = "edges are read from edge_index"
+        remedy = "Give the Data from before T.ToSparseTensor()"
+        raise InputError(f"{name}.adj_t", type(data.adj_t).__name__, problem, remedy)
     if data.edge_index is not None:
         check_edges(f"{name}.edge_index", data.edge_index, data.edge_weight, pos.size(0))
     return Parts(pos, faces, data.edge_index, data.edge_weight)

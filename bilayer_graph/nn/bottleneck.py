@@ -4,7 +4,12 @@ import torch
 from torch import Tensor
 from torch_geometric.typing import OptTensor
 
-from bilayer_graph.nn.group_norm import GroupNorm, LazyGroupNorm
+from bilayer_graph.nn.group_norm import (
+    CHANNELS_PER_GROUP,
+    GroupNorm,
+    LazyGroupNorm,
+    check_channels,
+)
 from bilayer_graph.nn.linear import Linear
 
 
@@ -16,11 +21,14 @@ class Bottleneck(torch.nn.Module):
             input.
         out_channels: Size of each output feature, a multiple of 16.
         conv: The convolution, of ``out_channels // 2`` channels.
+
+    Raises:
+        InputError: If the numbers of channels are no such multiples.
     """
 
     def __init__(self, in_channels: int, out_channels: int, conv: torch.nn.Module) -> None:
         super().__init__()
-        width = out_channels // 2
+        width = check_channels("out_channels", out_channels, 2 * CHANNELS_PER_GROUP) // 2
         self.in_channels: int | tuple[int, int] = in_channels
         self.out_channels = out_channels
         self.norm_in = first_norm(in_channels)
@@ -51,4 +59,6 @@ class Bottleneck(torch.nn.Module):
 
 def first_norm(in_channels: int) -> GroupNorm:
     """Return the norm before the first linear layer, lazy if the channels are -1."""
-    return LazyGroupNorm(relu=True) if in_channels == -1 else GroupNorm(in_channels, relu=True)
+    if in_channels == -1:
+        return LazyGroupNorm(relu=True)
+    return GroupNorm(check_channels("in_channels", in_channels), relu=True)

@@ -6,6 +6,8 @@ from torch_geometric import EdgeIndex
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from bilayer_graph.errors import InputError
+
 
 def edge_list(
     edge_index: Adj, edge_weight: OptTensor = None
@@ -20,6 +22,9 @@ def edge_list(
     Returns:
         ``edge_index`` as a plain tensor, the weights or ``None``, and the number of source and of
         target nodes where the input says it.
+
+    Raises:
+        InputError: If it is none of these.
     """
     if isinstance(edge_index, SparseTensor):
         target, source, value = edge_index.coo()
@@ -33,4 +38,7 @@ def edge_list(
         num_sources, num_targets = edge_index.sparse_size()
         known = num_sources is not None and num_targets is not None
         return edge_index.as_tensor(), edge_weight, (num_sources, num_targets) if known else None
+    if not isinstance(edge_index, Tensor):
+        remedy = "Give a tensor [2, E], an EdgeIndex or a sparse adjacency"
+        raise InputError("edge_index", type(edge_index).__name__, "not edges", remedy)
     return edge_index, edge_weight, None

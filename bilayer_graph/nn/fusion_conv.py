@@ -135,10 +135,10 @@ class FusionConv(MessagePassing):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return :math:`A_f X W + b` for the nodes of the second graph, or of both."""
         pair = (x, x) if isinstance(x, Tensor) else x
-        if self.bidirectional and pair[1] is None:
+        first, second = self.edges.unstack(pair, edge_index)
+        if self.bidirectional and second is None:
             remedy = "Give features of both graphs"
             raise InputError("x[1]", None, "features cross in both directions", remedy)
-        first, second = self.edges.unstack(pair, edge_index)
         to_second = self._convolve(self._adjacency("forward", 0), first, self.lin)
         if not self.bidirectional:
             return restack(pair[0], to_second)

@@ -7,6 +7,7 @@ from torch_geometric.typing import Adj, OptPairTensor
 from bilayer_graph.errors import InputError
 from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.ops import SparseMatrix, sparse_matrix
+from bilayer_graph.ops.sparse_matrix import readable
 
 
 class FusionEdges(nn.Module):
@@ -71,13 +72,17 @@ class FusionEdges(nn.Module):
         Raises:
             InputError: If the features or the edges are not those of copies of the two graphs.
         """
+        if len(x) != 2 or x[0] is None:
+            given = [None if part is None else list(part.shape) for part in x]
+            remedy = "Give a pair: features of the first and of the second graph"
+            raise InputError("x", given, "features cross from the first to the second", remedy)
         first = self._unstack(0, x[0])
         second = None if x[1] is None else self._unstack(1, x[1])
         if second is not None and first.shape[:-2] != second.shape[:-2]:
             shapes = [list(part.shape) for part in x if part is not None]
             remedy = "Give features of the same number of graphs"
             raise InputError("x", shapes, "not the same number of graphs", remedy)
-        if edge_index is not None and not torch.compiler.is_compiling():
+        if edge_index is not None and readable(self.edge_index):
             copies = first.size(0) if x[0].dim() < first.dim() else 1
             self._check(edge_list(edge_index)[0], copies)
         return first, second

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
-from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size
+from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
-from bilayer_graph.errors import InputError
 from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, sparse_matrix, spmm
+from bilayer_graph.ops.sparse_matrix import check_edges
 
 
 class GraphConv(MessagePassing):
@@ -31,7 +31,8 @@ class GraphConv(MessagePassing):
         - output: ``[M, C_out]`` or ``[B, M, C_out]``
 
     Raises:
-        InputError: If there is not one weight an edge, or a sparse adjacency does not fit ``x``.
+        InputError: If an edge leaves the graph, there is not one weight an edge, or ``x`` does not
+            fit. Under ``torch.compile`` the values of ``edge_index`` are not checked.
 
     Source: Yu, van Baar, Chen, "Joint 3D Human Shape Recovery and Pose Estimation from a Single
     Image with Bilayer Graph", 3DV 2021.
@@ -71,7 +72,7 @@ class GraphConv(MessagePassing):
         if isinstance(edge_index, SparseMatrix):
             out = self.message_and_aggregate(edge_index, pair)
         else:
-            _check_weight(edge_index, edge_weight)
+            _check(edge_index, edge_weight, source, target, size)
             out = self.propagate(edge_index, x=pair, edge_weight=edge_weight, size=size)
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
@@ -88,14 +89,15 @@ class GraphConv(MessagePassing):
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"
 
 
-def _check_weight(edge_index: Adj, edge_weight: OptTensor) -> None:
-    if edge_weight is None or not isinstance(edge_index, Tensor):
+def _check(adj: Adj, edge_weight: OptTensor, source: Tensor, target: OptTensor, size: Size) -> None:
+    # A sparse adjacency is checked by the sparse product.
+    if isinstance(adj, SparseTensor) or is_torch_sparse_tensor(adj):
         return
-    if not is_torch_sparse_tensor(edge_index) and edge_weight.shape != edge_index.shape[1:]:
-        shape, number = list(edge_weight.shape), edge_index.size(1)
-        raise InputError(
-            "edge_weight", shape, f"there are {number} edges", "Give one weight an edge"
-        )
+    edge_index, _, known = edge_list(adj)
+    num_sources = source.size(-2)
+    # As PyG: without a word about the targets there are as many as sources.
+    num_targets = (size or known or (0, num_sources))[1] if target is None else target.size(-2)
+    check_edges(edge_index, edge_weight, (num_sources, num_targets))
 
 
 def _compress(adj_t: Adj) -> SparseMatrix:

@@ -32,7 +32,7 @@ class GroupNorm(torch.nn.Module):
 
     def __init__(self, channels: int, eps: float = 1e-5, relu: bool = False) -> None:
         super().__init__()
-        self.channels = _checked(channels)
+        self.channels = check_channels("channels", channels)
         self.eps = eps
         self.relu = relu
         self.weight = torch.nn.Parameter(torch.empty(channels))
@@ -83,15 +83,16 @@ class LazyGroupNorm(LazyModuleMixin, GroupNorm):
 
     def initialize_parameters(self, x: Tensor, *_: Any, **__: Any) -> None:
         """Make the parameters for the channels of the first input."""
-        self.channels = _checked(x.size(-1))
+        self.channels = check_channels("channels", x.size(-1))
         if self.has_uninitialized_params():
             self.weight.materialize((self.channels,))
             self.bias.materialize((self.channels,))
             self.reset_parameters()
 
 
-def _checked(channels: int) -> int:
-    if channels < 1 or channels % CHANNELS_PER_GROUP:
-        remedy = "Give a multiple of 8 channels"
-        raise InputError("channels", channels, "not a multiple of 8", remedy)
+def check_channels(name: str, channels: int, multiple: int = CHANNELS_PER_GROUP) -> int:
+    """Return a number of channels; raise :class:`InputError` unless it is a positive multiple."""
+    if channels < 1 or channels % multiple:
+        remedy = f"Give {multiple}, {2 * multiple}, {3 * multiple} or so on"
+        raise InputError(name, channels, f"not a multiple of {multiple}", remedy)
     return channels

@@ -79,9 +79,11 @@ class MultilayerBlock(torch.nn.Module):
         number = len(self.branches)
         weights = edge_weight or [None] * number
         for name, value in (("x", x), ("edge_index", edge_index), ("edge_weight", weights)):
-            if len(value) != number:
-                problem, remedy = f"there are {number} graphs", "Give one for each graph"
-                raise InputError(name, f"{len(value)} of them", problem, remedy)
+            if not isinstance(value, (tuple, list)) or len(value) != number:
+                given = type(value).__name__
+                given += f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
+                remedy = "Give a tuple with one for each"
+                raise InputError(name, given, f"there are {number} graphs", remedy)
         fused = [block((x[i], x[i + 1])) for i, block in enumerate(self.fusions)]
         out = [
             block(x[i], edge_index[i], weights[i], *_union(x[i], self.num_nodes[i]))

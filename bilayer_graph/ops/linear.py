@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bilayer_graph.errors import InputError
 from bilayer_graph.ops.library import LIBRARY
 
 LIBRARY.define("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
@@ -25,7 +26,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Returns:
         Shape ``[.., C_out]``.
+
+    Raises:
+        InputError: If the features have another number of channels.
     """
+    if x.size(-1) != weight.size(1):
+        shape, remedy = list(x.shape), f"Give features of shape [.., {weight.size(1)}]"
+        raise InputError("x", shape, f"the weight takes {weight.size(1)} channels", remedy)
     if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.onnx.is_in_onnx_export():
         return F.linear(x, weight, bias)
     return torch.ops.bilayer_graph.linear(x, weight, bias)

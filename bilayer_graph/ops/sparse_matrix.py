@@ -44,6 +44,16 @@ class SparseMatrix(NamedTuple):
         """Row of each entry, row by row, shape ``[E]``."""
         return self.row_t[self.perm]
 
+    @property
+    def edge_index(self) -> Tensor:
+        """Column and row of each entry, as PyG has source and target, int64 ``[2, E]``."""
+        return torch.stack([self.col, self.row]).long()
+
+    def to_dense(self) -> Tensor:
+        """Return the matrix as a tensor ``[M, N]``; entries at one place add up."""
+        column, row = self.edge_index
+        return self.value.new_zeros(self.size).index_put((row, column), self.value, accumulate=True)
+
     def t(self) -> "SparseMatrix":
         """Return the transpose ``[N, M]``, whose values carry their gradient."""
         return SparseMatrix(
@@ -73,34 +83,11 @@ def sparse_matrix(
     Raises:
         InputError: If the edges are not ``[2, E]``, leave the graph or do not fit the weights.
     """
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        remedy = "Give sources and targets as one tensor of shape [2, E]"
-        raise InputError("edge_index", list(edge_index.shape), "not a list of edges", remedy)
-    if edge_index.is_floating_point():
-        remedy = "Give node numbers as an integer tensor"
-        raise InputError("edge_index", edge_index.dtype, "not a list of edges", remedy)
+    check_edges(edge_index, edge_weight, size)
     num_sources, num_targets = size
     source, target = edge_index
-    for name, index, number in (("source", source, num_sources), ("target", target, num_targets)):
-        if not _inside(index, number):
-            remedy = "Give edges between nodes of the graph, as (source, target)"
-            if _inside(source, num_targets) and _inside(target, num_sources):
-                remedy += "; these would fit swapped: edge_index.flip(0)"
-            raise InputError(
-                "edge_index",
-                f"{name} nodes {int(index.min())}..{int(index.max())}",
-                f"the graph has {number} {name} nodes",
-                remedy,
-            )
     if edge_weight is None:
         edge_weight = torch.ones(source.numel(), device=source.device)
-    if edge_weight.shape != source.shape:
-        raise InputError(
-            "edge_weight",
-            list(edge_weight.shape),
-            f"there are {source.numel()} edges",
-            "Give one weight an edge",
-        )
     order = (target * num_sources + source).argsort(stable=True)
     perm_t = source[order].argsort(stable=True)
     matrix = SparseMatrix(
@@ -116,8 +103,51 @@ def sparse_matrix(
     return matrix, order
 
 
-def _inside(index: Tensor, number: int) -> bool:
-    return not index.numel() or 0 <= int(index.min()) <= int(index.max()) < number
+def check_edges(edge_index: Tensor, edge_weight: Tensor | None, size: tuple[int, int]) -> None:
+    """Raise :class:`InputError` unless edges are ``[2, E]``, inside the graph and fit the weights.
+
+    Whether they are inside is not checked where the edges cannot be read, see :func:`readable`.
+
+    Args:
+        edge_index: Source and target of each edge, shape ``[2, E]``.
+        edge_weight: Weight of each edge, shape ``[E]``, or ``None``.
+        size: Number of source and of target nodes.
+    """
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        remedy = "Give sources and targets as one tensor of shape [2, E]"
+        raise InputError("edge_index", list(edge_index.shape), "not a list of edges", remedy)
+    if edge_index.is_floating_point():
+        remedy = "Give node numbers as an integer tensor"
+        raise InputError("edge_index", edge_index.dtype, "not a list of edges", remedy)
+    number = edge_index.size(1)
+    if edge_weight is not None and edge_weight.shape != (number,):
+        shape, remedy = list(edge_weight.shape), "Give one weight an edge"
+        raise InputError("edge_weight", shape, f"there are {number} edges", remedy)
+    if number and readable(edge_index):
+        _check_nodes(edge_index, size)
+
+
+def readable(edge_index: Tensor) -> bool:
+    """Return whether a check may look at edges: not while a graph is compiled or captured."""
+    if torch.compiler.is_compiling():
+        return False
+    return not (edge_index.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
+def _check_nodes(edge_index: Tensor, size: tuple[int, int]) -> None:
+    lowest, highest = (bound.tolist() for bound in edge_index.aminmax(dim=1))
+
+    def inside(end: int, number: int) -> bool:
+        return lowest[end] >= 0 and highest[end] < number
+
+    for end, name in enumerate(("source", "target")):
+        if not inside(end, size[end]):
+            remedy = "Give edges between nodes of the graph, as (source, target)"
+            if inside(0, size[1]) and inside(1, size[0]):
+                remedy += "; these would fit swapped: edge_index.flip(0)"
+            nodes = f"{name} nodes {lowest[end]}..{highest[end]}"
+            problem = f"the graph has {size[end]} {name} nodes"
+            raise InputError("edge_index", nodes, problem, remedy)
 
 
 def _pointer(index: Tensor, number: int) -> Tensor:

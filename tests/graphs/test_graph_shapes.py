@@ -114,6 +114,7 @@ def test_directed_edges_stay_directed():
             {"edge_index": torch.tensor([[0], [1]]), "edge_weight": torch.tensor([torch.nan])},
             r"^levels\[0\]\.edge_weight=nan in row 0: not finite",
         ),
+        ({"adj_t": torch.eye(42).to_sparse()}, r"^levels\[0\]\.adj_t=Tensor: edges are read"),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
 )

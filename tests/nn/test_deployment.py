@@ -244,7 +244,7 @@ BAD = {
         lambda: LazyGroupNorm()(sample_features(3, 12)),
         r"^channels=12.*multiple of 8",
     ),
-    "block of 12 input channels": (lambda: GCNBlock(12, 16), r"^channels=12.*multiple of 8"),
+    "block of 12 input channels": (lambda: GCNBlock(12, 16), r"^in_channels=12.*multiple of 8"),
     "fusion in one direction": (
         lambda: FusionBlock(CHANNELS, CHANNELS, fusion()),
         r"^conv=FusionConv.*one direction.*bidirectional=True",
@@ -265,9 +265,21 @@ BAD = {
         lambda: MultilayerBlock((8, 8), CHANNELS, [both(0), both(1)]),
         r"^in_channels=\(8, 8\).*3 graphs.*one for each",
     ),
-    "one graph too many": (lambda: bilayer(features(2)), r"^x='?3 of them.*2 graphs.*one for each"),
-    "one edge list": (lambda: bilayer(edges=EDGES[:1]), r"^edge_index='?1 of them.*2 graphs"),
-    "one weight": (lambda: bilayer(weights=WEIGHTS[:1]), r"^edge_weight='?1 of them.*2 graphs"),
+    "one graph too many": (lambda: bilayer(features(2)), r"^x=list of 3.*2 graphs.*one for each"),
+    "one edge list": (
+        lambda: bilayer(edges=EDGES[:1]),
+        r"^edge_index=\w+ of 1: there are 2 graphs",
+    ),
+    "one weight": (lambda: bilayer(weights=WEIGHTS[:1]), r"^edge_weight=\w+ of 1: .* 2 graphs"),
+    "a tensor": (lambda: bilayer(features(2)[0]), r"^x=Tensor: there are 2 graphs.*tuple"),
+    "a dict": (
+        lambda: bilayer(dict(zip("ab", features(2)[:2], strict=True))),
+        r"^x=dict: there are 2 graphs.*tuple",
+    ),
+    "edges of another graph": (
+        lambda: bilayer(edges=EDGES[1::-1], weights=WEIGHTS[1::-1]),
+        r"^edge_index=\w+ nodes 0\.\.10: the graph has 7 \w+ nodes",
+    ),
     "swapped graphs": (
         lambda: bilayer(features(2)[1::-1]),
         r"^x\[0\]=\[2, 7, 16\].*11 nodes.*second graph's",

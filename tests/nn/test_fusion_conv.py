@@ -155,7 +155,7 @@ def test_one_weight_an_edge_and_direction():
 def test_message_agrees_with_message_and_aggregate(num_edges):
     conv, _ = make_conv(num_edges)
     for which, (matrix, x) in enumerate(zip(conv.adjacency(), features(3), strict=True)):
-        edge_index = torch.stack([matrix.col, matrix.row])
+        edge_index = matrix.edge_index
         by_message = conv.propagate(
             edge_index,
             x=(x, None),

@@ -197,6 +197,7 @@ BAD_EDGES = {
         r"^edge_index=\[2, 0\].*at least one edge",
     ),
     "shape": (torch.zeros(3, 4, dtype=torch.long), None, r"^edge_index=\[3, 4\].*\[2, E\]"),
+    "array": (EDGES.numpy(), None, r"^edge_index='?ndarray.*not edges.*Give a tensor"),
     "dtype": (EDGES.float(), None, r"^edge_index=torch.float32.*integer"),
     "twice": (torch.zeros(2, 2, dtype=torch.long), None, r"^edge_index=.*twice.*coalesce"),
     "prior length": (EDGES, PRIOR[1:], r"^edge_weight=\[29\].*30 edges.*one weight an edge"),
@@ -233,6 +234,11 @@ BAD_CALLS = {
         r"^x=\[\[10, 6\], \[11, 6\]\].*same number of graphs",
     ),
     "no nodes": (lambda x: (x[0][:0], x[1]), None, r"^x\[0\]=\[0, 6\]"),
+    "one of a pair": (lambda x: x[:1], None, r"^x=\[\[5, 6\]\].*Give a pair"),
+    "a third": (lambda x: (*x, x[0]), None, r"^x=\[\[5, 6\], \[11, 6\], \[5, 6\]\].*Give a pair"),
+    "no sources": (lambda x: (None, x[1]), None, r"^x=\[None, \[11, 6\]\].*Give a pair"),
+    "fewer channels": (lambda x: (x[0][:, 1:], x[1]), None, r"^x=\[5, 5\]: .*takes 6 channels"),
+    "an array": (lambda x: x, EDGES.numpy(), r"^edge_index=ndarray: not edges"),
 }
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 
 from bilayer_graph.errors import InputError
@@ -180,6 +181,44 @@ def test_features_of_another_graph():
     conv = make_conv()
     with pytest.raises(InputError, match=r"^x=\[2, 12, 5\]: the matrix has 13 columns.*Give"):
         conv(features(2)[:, 1:], *ways()["matrix"])
+
+
+BETWEEN = torch.tensor([[0, 12, 12], [0, 1, 3]])
+BAD_EDGES = {
+    "source outside": (BETWEEN + torch.tensor([[1], [0]]), r"source nodes 1\.\.13: .*13 source"),
+    "target outside": (BETWEEN + torch.tensor([[0], [1]]), r"target nodes 1\.\.4: .*4 target"),
+    "negative source": (BETWEEN - torch.tensor([[1], [0]]), r"source nodes -1\.\.11: .*13 source"),
+    "negative target": (BETWEEN - torch.tensor([[0], [1]]), r"target nodes -1\.\.2: .*4 target"),
+    "swapped": (BETWEEN.flip(0), r"target nodes 0\.\.12: .*fit swapped: edge_index\.flip\(0\)"),
+    "rows of pairs": (BETWEEN.t(), r"\[3, 2\]: not a list of edges.*\[2, E\]"),
+    "real numbers": (BETWEEN.double(), r"torch\.float64: .*integer"),
+    "EdgeIndex": (EdgeIndex(BETWEEN, sparse_size=(13, 5)) + 1, r"source nodes 1\.\.13"),
+    "array": (BETWEEN.numpy(), r"ndarray: not edges.*tensor \[2, E\]"),
+    "nothing": (None, r"NoneType: not edges.*tensor \[2, E\]"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_EDGES)
+def test_edges_that_leave_the_graph(name):
+    edges, message = BAD_EDGES[name]
+    with pytest.raises(InputError, match=f"^edge_index={message}"):
+        make_conv()((features(2), features(2)[:, :4]), edges)
+
+
+def test_targets_of_no_known_number():
+    conv, x = make_conv(), features(2)
+    assert conv((x, None), BETWEEN).shape == (2, N, C_OUT)
+    with pytest.raises(InputError, match=r"^edge_index=target nodes 10\.\.13: .*13 target nodes"):
+        conv((x, None), BETWEEN + torch.tensor([[0], [10]]))
+    with pytest.raises(InputError, match=r"^edge_index=target nodes 0\.\.3: .*3 target nodes"):
+        conv((x, None), BETWEEN, size=(N, 3))
+    with pytest.raises(InputError, match=r"^edge_index=target nodes 0\.\.3: .*2 target nodes"):
+        conv((x, None), EdgeIndex(BETWEEN, sparse_size=(N, 2)))
+
+
+def test_no_edges():
+    conv = make_conv()
+    assert_close(conv(features(), torch.zeros(2, 0, dtype=torch.long)), conv.bias.expand(N, -1))
 
 
 def test_a_static_graph_is_in_no_checkpoint_and_moves_with_the_model(device):

@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from bilayer_graph.errors import InputError
 from bilayer_graph.ops import linear
 from bilayer_graph.testing import assert_close, sample_features
 
@@ -59,6 +60,11 @@ def test_without_onednn(monkeypatch):
     expected = linear(*leaves)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert_close(linear(*leaves), expected)
+
+
+def test_another_number_of_channels():
+    with pytest.raises(InputError, match=r"^x=\[2, 13, 24\]: the weight takes 23.*\[\.\., 23\]"):
+        linear(sample_features(2, 13, 24), sample_features(OUT, 23))
 
 
 def test_first_and_second_derivatives(device):

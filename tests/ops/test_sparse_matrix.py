@@ -18,8 +18,23 @@ def test_holds_the_edges(graph, device):
     matrix, order = sparse_matrix(graph[0].to(device), graph[1].to(device), SIZE)
     assert matrix.size == (6, 9)
     assert torch.equal(matrix_to_dense(matrix), to_dense(*graph, SIZE))
-    assert torch.equal(torch.stack([matrix.col, matrix.row]).cpu(), graph[0][:, order.cpu()])
+    assert torch.equal(matrix.edge_index.cpu(), graph[0][:, order.cpu()])
     assert torch.equal(matrix.value.cpu(), graph[1][order.cpu()])
+    assert torch.equal(matrix.to_dense().cpu().double(), to_dense(*graph, SIZE))
+
+
+def test_the_dense_matrix_carries_the_gradient(graph):
+    matrix, _ = sparse_matrix(*graph, SIZE)
+    matrix = matrix._replace(value=matrix.value.requires_grad_())
+    places = torch.arange(54.0).view(6, 9)
+    (matrix.to_dense() * places).sum().backward()
+    source, target = matrix.edge_index
+    assert torch.equal(matrix.value.grad, places[target, source])
+
+
+def test_parallel_edges_add_up_in_the_dense_matrix():
+    matrix, _ = sparse_matrix(torch.tensor([[0, 0], [1, 1]]), torch.tensor([1.0, 2.0]), (1, 2))
+    assert matrix.to_dense().tolist() == [[0.0], [3.0]]
 
 
 def test_agrees_with_scipy(graph):
