@@ -14,6 +14,7 @@ from pathlib import Path
 from torch.utils.data import DataLoader
 
 from bilayer_graph.body import BodyModel
+from bilayer_graph.command_line import positive
 from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.errors import InputError
 from bilayer_graph.evaluation import ERROR_NAMES, MeanBody, evaluate
@@ -38,14 +39,6 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def positive(text: str) -> int:
-    """Return a number from the command line that is at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
 
 
 def print_errors(model: BilayerHMR, body: BodyModel, samples: int) -> None:

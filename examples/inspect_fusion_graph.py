@@ -35,6 +35,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from bilayer_graph.body import LEFT_RIGHT, SMPL_JOINT_NAMES, BodyModel, project
+from bilayer_graph.command_line import picture_path
 from bilayer_graph.data.render import shade
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, Template, body_template, load_model
@@ -74,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
         help="drives: joints to vertices; informs: vertices to joints",
     )
     parser.add_argument("--joints", nargs="+", help="joints that are drawn; default: all")
-    parser.add_argument("--out", type=Path, default=Path("out/fusion_graph.png"), help="picture")
+    parser.add_argument("--out", type=picture_path, default="out/fusion_graph.png", help="picture")
     return parser.parse_args()
 
 
@@ -88,7 +89,6 @@ def inspect(arguments: argparse.Namespace) -> None:
         remedy = f"Give a number from 1 to {len(fusions)}"
         raise InputError("--block", block, f"the model has {len(fusions)} blocks", remedy)
     joints = choose_joints(arguments.joints, body.skeleton.names)
-    check_picture(arguments.out)
     template = body_template(body, model.vertex_index.numel())
     print_blocks(fusions, template)
     prior, learned = fusion_weights(fusions[block - 1], arguments.direction)
@@ -110,18 +110,6 @@ def choose_joints(chosen: list[str] | None, names: tuple[str, ...]) -> list[int]
             "--joints", unknown[0], "no such joint", f"Give some of {', '.join(names)}"
         )
     return [names.index(name) for name in chosen]
-
-
-def check_picture(path: Path) -> None:
-    """Make the folder of a picture, before the work that the picture is of."""
-    remedy = "Give a .png file in a folder that can be written to"
-    if path.suffix != ".png" or path.is_dir():
-        raise InputError("--out", path, "not a .png file", remedy)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        problem = f"its folder cannot be made ({error.strerror})"
-        raise InputError("--out", path, problem, remedy) from error
 
 
 @torch.no_grad()

@@ -20,7 +20,6 @@ import argparse
 import math
 import sys
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import igl
@@ -33,6 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bilayer_graph import metrics
 from bilayer_graph.body import BodyModel, Skeleton, axis_angle_to_matrix, project
+from bilayer_graph.command_line import picture_path, positive
 from bilayer_graph.data.backgrounds import sample_backgrounds
 from bilayer_graph.data.draws import Draws
 from bilayer_graph.data.occluders import add_occluders
@@ -47,8 +47,6 @@ from bilayer_graph.errors import InputError
 from bilayer_graph.evaluation import ERROR_NAMES, Batch, MeanBody, evaluate
 from bilayer_graph.graphs.levels import decimate
 from bilayer_graph.models import BilayerHMR, ImageEncoder, assemble_model
-from evaluate import positive
-from inspect_fusion_graph import check_picture
 
 try:
     import pytorch_lightning as pl
@@ -372,13 +370,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--held-out", type=positive, default=1024, help="held-out pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out/new_body.png"), help="picture")
+    parser.add_argument("--out", type=picture_path, default="out/new_body.png", help="picture")
     return parser.parse_args()
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train on fresh pictures, measure on held-out ones and draw some of them."""
-    check_picture(arguments.out)
     pl.seed_everything(arguments.seed)
     body = build_body()
     model = assemble_model(

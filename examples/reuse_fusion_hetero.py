@@ -40,6 +40,7 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.nn import HeteroConv, MessagePassing, SAGEConv
 from torch_geometric.utils import to_dense_adj
 
+from bilayer_graph.command_line import picture_path, positive
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import fusion_graph, point_graph
 from bilayer_graph.nn import FusionConv
@@ -72,26 +73,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--coarse", type=int, default=20, help="coarse nodes")
     parser.add_argument("--fine", type=int, default=200, help="fine nodes")
-    parser.add_argument("--graphs", type=int, default=512, help="measurements to train on")
+    parser.add_argument("--graphs", type=positive, default=512, help="measurements to train on")
     parser.add_argument("--noise", type=float, default=1.0, help="its standard deviation")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=positive, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out/reuse_fusion.png"), help="picture")
+    parser.add_argument("--out", type=picture_path, default="out/reuse_fusion.png", help="picture")
     arguments = parser.parse_args()
-    for name, least in (("coarse", 3), ("fine", 7), ("graphs", 1), ("noise", 0), ("epochs", 1)):
+    for name, least in (("coarse", 3), ("fine", 7), ("noise", 0)):
         value = getattr(arguments, name)
         if not value >= least:
             raise InputError(f"--{name}", value, f"less than {least}", f"Give {least} or more")
-    make_folder(arguments.out.parent)
     return arguments
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of the picture."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("--out", folder, str(error), "Give a path in another folder") from error
 
 
 def recover(arguments: argparse.Namespace) -> None:

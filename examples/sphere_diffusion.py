@@ -41,6 +41,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import SimpleConv
 
+from bilayer_graph.command_line import picture_path, positive
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import multilevel_graph
 from bilayer_graph.nn import BilayerBlock, FusionConv, GCNBlock, GroupNorm, StaticGraph
@@ -78,40 +79,36 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--fine", type=int, default=3, help="icosphere of 10 * 4^FINE + 2 vertices")
+    parser.add_argument(
+        "--fine", type=positive, default=3, help="icosphere of 10 * 4^FINE + 2 vertices"
+    )
     parser.add_argument("--coarse", type=int, default=1, help="the same for the coarse mesh")
     parser.add_argument("--k", type=int, default=3, help="coarse nodes that a vertex is tied to")
-    parser.add_argument("--blocks", type=int, default=4, help="blocks of the two-scale model")
+    parser.add_argument("--blocks", type=positive, default=4, help="blocks of the two-scale model")
     parser.add_argument("--channels", type=int, default=32, help="channels of the two-scale model")
     parser.add_argument(
         "--mesh-channels", type=int, nargs="+", default=[48, 32], help="of each mesh-only model"
     )
-    parser.add_argument("--fields", type=int, default=500, help="conductivity fields to train on")
-    parser.add_argument("--steps", type=int, default=600, help="optimisation steps")
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=3, help="number of repetitions")
-    parser.add_argument("--out", type=Path, default=Path("out/sphere_diffusion.png"))
+    parser.add_argument(
+        "--fields", type=positive, default=500, help="conductivity fields to train on"
+    )
+    parser.add_argument("--steps", type=positive, default=600, help="optimisation steps")
+    parser.add_argument("--batch-size", type=positive, default=8)
+    parser.add_argument("--seeds", type=positive, default=3, help="number of repetitions")
+    parser.add_argument("--out", type=picture_path, default="out/sphere_diffusion.png")
     arguments = parser.parse_args()
     check_arguments(arguments)
     return arguments
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Raise :class:`InputError` unless the arguments can be used; make the picture's folder."""
-    for name in ("fine", "blocks", "fields", "steps", "batch_size", "seeds"):
-        if getattr(arguments, name) < 1:
-            option = "--" + name.replace("_", "-")
-            raise InputError(option, getattr(arguments, name), "less than 1", "Give 1 or more")
+    """Raise :class:`InputError` unless the meshes and the models can be built."""
     if not 0 <= arguments.coarse < arguments.fine:
         problem, remedy = "not a coarser mesh", f"Give 0 to {arguments.fine - 1}"
         raise InputError("--coarse", arguments.coarse, problem, remedy)
     for channels in (arguments.channels, *arguments.mesh_channels):
         if channels < 16 or channels % 16:
             raise InputError("channels", channels, "no multiple of 16", "Give 16, 32, 48 or so on")
-    try:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("--out", arguments.out, str(error), "Give another path") from error
 
 
 class Samples(NamedTuple):

@@ -17,11 +17,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from bilayer_graph.body import BodyModel
+from bilayer_graph.command_line import positive
 from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.errors import InputError
 from bilayer_graph.evaluation import ERROR_NAMES
 from bilayer_graph.models import VARIANTS, build_model, load_model, save_model
-from evaluate import HELD_OUT_SEED, positive, print_errors
+from evaluate import HELD_OUT_SEED, print_errors
 
 try:
     import pytorch_lightning as pl

@@ -73,7 +73,6 @@ def test_one_joint_of_a_chosen_block(run, tmp_path):
         (("--block", 0), "--block=0: the model has 3 blocks. Give a number from 1 to 3"),
         (("--block", 4), "--block=4"),
         (("--joints", "tail"), "--joints=tail: no such joint. Give some of right_ankle"),
-        (("--out", "graph.jpg"), "--out=graph.jpg: not a .png file"),
         (("--weights", "none.safetensors"), "weights=none.safetensors: no such file"),
         (("--body", "none.npz"), "body=none.npz: no such file"),
     ],
@@ -83,13 +82,6 @@ def test_bad_arguments(run, arguments, says):
     assert (status, printed) == (2, "")
     assert errors.startswith(f"error: {says}")
     assert errors.count("\n") == 1
-
-
-def test_a_folder_that_cannot_be_made(run, tmp_path):
-    (tmp_path / "file").write_text("")
-    status, _, errors = run("--out", tmp_path / "file" / "graph.png")
-    assert status == 2
-    assert "its folder cannot be made" in errors
 
 
 @pytest.mark.parametrize("direction", script.DIRECTIONS)

@@ -50,14 +50,6 @@ def test_trains_measures_and_draws(run, tmp_path):
     assert picture.size == (4 * script.PANEL_SIZE, script.SHOWN * script.PANEL_SIZE)
 
 
-def test_bad_arguments(run, tmp_path):
-    status, _, errors = run("--out", tmp_path / "animal.jpg")
-    assert status == 2
-    assert errors.startswith("error: --out=")
-    with pytest.raises(SystemExit, match="2"):
-        run("--steps", 0)
-
-
 def test_is_a_closed_mesh_of_one_piece(animal):
     mesh = trimesh.Trimesh(animal.v_template.numpy(), animal.faces.numpy(), process=False)
     assert mesh.vertices.shape == (script.NUM_VERTICES, 3)

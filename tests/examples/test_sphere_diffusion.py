@@ -188,13 +188,10 @@ def test_script(run, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--steps", 0), "--steps=0: less than 1"),
-        (("--batch-size", 0), "--batch-size=0: less than 1"),
         (("--coarse", 3), "--coarse=3: not a coarser mesh. Give 0 to 2"),
         (("--channels", 24), "channels=24: no multiple of 16"),
         (("--k", 43, "--fields", 1), "k=43: there are 42 nodes of levels['coarse']"),
         (("--mesh-channels", 320, "--fields", 1), "--mesh-channels=320: one block exceeds"),
-        (("--out", __file__ + "/a.png"), "--out="),
     ],
 )
 def test_bad_input(run, monkeypatch, tmp_path, arguments, message):

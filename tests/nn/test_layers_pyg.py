@@ -528,6 +528,18 @@ def test_inside_a_hetero_conv():
     assert_close(out, expected + near)
 
 
+@pytest.mark.filterwarnings("ignore:There exist node types")
+def test_gcn_blocks_inside_a_hetero_conv():
+    across, inside = shaken(GCNBlock(WIDTHS, 16)), shaken(GCNBlock(24, 16), seed=1)
+    model = HeteroConv({("a", "to", "b"): across, ("b", "near", "b"): inside}, aggr="sum")
+    x = dict(zip("ab", features(channels=WIDTHS), strict=True))
+    edges = {("a", "to", "b"): BETWEEN, ("b", "near", "b"): EDGES[1]}
+    weights = {("a", "to", "b"): WEIGHT, ("b", "near", "b"): WEIGHTS[1]}
+    out = model(x, edges, edge_weight_dict=weights)["b"]
+    expected = across((x["a"], x["b"]), BETWEEN, WEIGHT) + inside(x["b"], EDGES[1], WEIGHTS[1])
+    assert_close(out, expected)
+
+
 class Small(torch.nn.Module):
     """A model for one kind of nodes."""
 
