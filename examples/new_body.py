@@ -365,9 +365,9 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=positive, default=500, help="optimisation steps")
-    parser.add_argument("--batch-size", type=positive, default=32)
-    parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--steps", type=positive, default=2000, help="optimisation steps")
+    parser.add_argument("--batch-size", type=positive, default=8)
+    parser.add_argument("--lr", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--held-out", type=positive, default=1024, help="held-out pictures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=picture_path, default="out/new_body.png", help="picture")

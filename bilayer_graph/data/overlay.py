@@ -11,6 +11,7 @@ _LEFT, _MIDDLE, _RIGHT = (66, 135, 245), (240, 200, 60), (235, 87, 87)
 _SIDE = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 _ABOVE = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 _PAPER = 0.96
+_FILLED = 0.95
 
 
 def overlay(
@@ -34,14 +35,17 @@ def overlay(
         skeleton: Bones and names of the joints.
 
     Returns:
-        A picture of ``4 S x S`` pixels. Left limbs are blue, right limbs red.
+        A picture of ``4 S x S`` pixels. Left limbs are blue, right limbs red. The other views show
+        the whole mesh, in the scale of the picture where that fits.
     """
     size = crop.size(-1)
     views = [(vertices, joints, camera)]
     for turn in (_SIDE, _ABOVE):
         turned = vertices @ turn.t()
-        middle = (turned.amax(0) + turned.amin(0))[:2] / 2
-        views.append((turned, joints @ turn.t(), torch.cat([camera[:1], -middle])))
+        low, high = turned.amin(0)[:2], turned.amax(0)[:2]
+        # A close crop, or a body deeper than it is tall, would leave the panel.
+        scale = torch.minimum(camera[:1], 2 * _FILLED / (high - low).max())
+        views.append((turned, joints @ turn.t(), torch.cat([scale, -(low + high) / 2])))
     rgb, mask = shade(
         torch.stack([view[0] for view in views]),
         faces,

@@ -1,6 +1,7 @@
 """What is drawn over pictures: bones in the colours of their sides."""
 
 import numpy as np
+import pytest
 import torch
 
 from bilayer_graph.body import HUMAN, Skeleton
@@ -12,9 +13,9 @@ PAW = Skeleton(("left_toe", "heel", "right_toe"), ((0, 1), (0, 2)), root=(1,))
 POINTS = torch.tensor([[0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, -0.5, 0.0]])
 
 
-def draw(keypoints, skeleton, joints):
+def draw(keypoints, skeleton, joints, scale=1.0):
     vertices, faces = sphere_mesh(1)
-    crop, camera = torch.zeros(3, 100, 100), torch.tensor([1.0, 0.0, 0.0])
+    crop, camera = torch.zeros(3, 100, 100), torch.tensor([scale, 0.0, 0.0])
     picture = overlay(crop, keypoints, vertices * 0.2, faces, joints, camera, skeleton)
     assert picture.size == (400, 100)
     return np.asarray(picture)
@@ -44,3 +45,12 @@ def test_human_sides():
     panel = draw(keypoints, HUMAN, joints)[50, :100]
     colours = [tuple(panel[int((x + 1) * 50)]) for x in line.tolist()]
     assert colours == [RED] * 3 + [BLUE] * 3 + [RED] * 3 + [BLUE] * 3
+
+
+@pytest.mark.parametrize(("scale", "pixels"), [(1.0, 20), (20.0, 95)])
+def test_other_views_show_the_whole_mesh(scale, pixels):
+    picture = draw(torch.zeros(3, 3), PAW, torch.zeros(3, 3), scale)
+    for panel in (picture[:, 200:300], picture[:, 300:]):
+        covered = (panel != panel[0, 0]).any(axis=2)
+        for extent in (covered.any(axis=0).sum(), covered.any(axis=1).sum()):
+            assert extent == pytest.approx(pixels, abs=2)
