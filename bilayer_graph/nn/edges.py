@@ -26,6 +26,9 @@ def edge_list(
     Raises:
         InputError: If it is none of these.
     """
+    if not isinstance(edge_weight, Tensor | None):
+        remedy = "Give one weight an edge, as a tensor of shape [E]"
+        raise InputError("edge_weight", type(edge_weight).__name__, "not a tensor", remedy)
     if isinstance(edge_index, SparseTensor):
         target, source, value = edge_index.coo()
         size = (edge_index.size(1), edge_index.size(0))

@@ -52,7 +52,7 @@ class FusionBlock(Bottleneck):
 
     def forward(self, x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return what to add to the features of the first and of the second graph."""
-        first, second = self.conv.edges.unstack(x, None)
+        first, second = self.conv.edges.unstack(x)
         first, second = self.conv((self.narrow(first), self.narrow_second(second)))
         return restack(x[0], self.widen(first)), restack(x[1], self.widen(second))
 

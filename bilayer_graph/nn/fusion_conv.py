@@ -8,8 +8,9 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.nn.edge_copies import find_edges
 from bilayer_graph.nn.edges import edge_list
-from bilayer_graph.nn.fusion_edges import FusionEdges, restack
+from bilayer_graph.nn.fusion_edges import Direction, FusionEdges, place, restack
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, fusion_product, row_norm, row_softmax, spmm
 
@@ -45,7 +46,8 @@ class FusionConv(MessagePassing):
         - x: a pair ``([N_s, C_in], [N_t, C_in])`` or ``([B, N_s, C_in], [B, N_t, C_in])``, for a
           disjoint union of K graphs ``([K * N_s, C_in], [K * N_t, C_in])``; one tensor if the two
           graphs are the same; the second may be ``None`` unless the layer is bidirectional
-        - edge_index: the layer's own edges, repeated for each of the K graphs, or ``None``
+        - edge_index, edge_weight: the layer's own edges and their prior, repeated for each of the K
+          graphs, as a ``HeteroData`` or a ``Batch`` hands them over; either may be ``None``
         - output: that of the second graph, ``[.., N_t, C_out]``, or the pair
 
     Raises:
@@ -115,12 +117,14 @@ class FusionConv(MessagePassing):
         Targets are rows, ``[N_t, N_s]``. A bidirectional layer returns the pair, with the way back,
         ``[N_s, N_t]``, as the second.
         """
-        to_second = self._adjacency("forward", 0)
-        return (to_second, self._adjacency("backward", 1)) if self.bidirectional else to_second
+        to_second = self._adjacency("forward")
+        return (to_second, self._adjacency("backward")) if self.bidirectional else to_second
 
-    def _adjacency(self, direction: str, which: int) -> SparseMatrix:
+    def _adjacency(self, direction: Direction) -> SparseMatrix:
         matrix, order = self.edges.prior(direction)
-        weight = self.edge_weight.unbind()[which] if self.bidirectional else self.edge_weight
+        weight: Tensor = self.edge_weight
+        if self.bidirectional:
+            weight = weight.unbind()[0 if direction == "forward" else 1]
         # Each weight is taken once: the gradients that index_select adds up never meet.
         weight = weight.index_select(0, order)
         weight = matrix.value * weight if self.combine == "mul" else matrix.value + weight
@@ -131,19 +135,26 @@ class FusionConv(MessagePassing):
         return matrix._replace(value=weight)
 
     def forward(
-        self, x: Tensor | OptPairTensor, edge_index: Adj | None = None
+        self,
+        x: Tensor | OptPairTensor,
+        edge_index: Adj | None = None,
+        edge_weight: OptTensor = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return :math:`A_f X W + b` for the nodes of the second graph, or of both."""
         pair = (x, x) if isinstance(x, Tensor) else x
-        first, second = self.edges.unstack(pair, edge_index)
+        first, second = self.edges.unstack(pair)
         if self.bidirectional and second is None:
             remedy = "Give features of both graphs"
             raise InputError("x[1]", None, "features cross in both directions", remedy)
-        to_second = self._convolve(self._adjacency("forward", 0), first, self.lin)
+        copies = first.size(0) if pair[0].dim() < first.dim() else 1
+        self.edges.check_call(edge_index, edge_weight, copies)
+        if self.explain:
+            return self._explained(pair, edge_index, copies)
+        to_second = self._convolve(self._adjacency("forward"), first, self.lin)
         if not self.bidirectional:
             return restack(pair[0], to_second)
         lin_second = self.lin_second or self.lin
-        to_first = self._convolve(self._adjacency("backward", 1), second, lin_second)
+        to_first = self._convolve(self._adjacency("backward"), second, lin_second)
         return restack(pair[0], to_first), restack(pair[0], to_second)
 
     def _convolve(self, adjacency: SparseMatrix, x: Tensor, lin: Linear) -> Tensor:
@@ -155,7 +166,33 @@ class FusionConv(MessagePassing):
             return _affine_product(_dense(adjacency), lin(x), self.bias)
         else:
             out = self.message_and_aggregate(adjacency, lin(x))
+        return self._add_bias(out)
+
+    def _add_bias(self, out: Tensor) -> Tensor:
         return out if self.bias is None else out + self.bias.to(out.dtype)
+
+    def _explained(
+        self, x: OptPairTensor, edge_index: Adj | None, copies: int
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return what :meth:`forward` does by messages, which PyG's explainers mask."""
+        own = self.edges.of_union(copies)
+        edges = own if edge_index is None else edge_list(edge_index)[0]
+        position = find_edges(edges, own, copies)
+
+        def convolve(direction: Direction, x: Tensor, lin: Linear, ends: Tensor) -> Tensor:
+            adjacency = self._adjacency(direction)
+            weight = place(adjacency.value, self.edges.prior(direction)[1])
+            weight = place(weight.repeat(copies), position)
+            num_targets, num_sources = (copies * number for number in adjacency.size)
+            out = self.propagate(
+                ends, x=(lin(x), None), edge_weight=weight, size=(num_sources, num_targets)
+            )
+            return self._add_bias(out)
+
+        to_second = convolve("forward", x[0], self.lin, edges)
+        if not self.bidirectional:
+            return to_second
+        return convolve("backward", x[1], self.lin_second or self.lin, edges.flip(0)), to_second
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         """Return the neighbour's features times the weight of the edge."""

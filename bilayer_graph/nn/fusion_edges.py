@@ -1,13 +1,19 @@
 """The fixed part of a fusion graph: which edges there are, and their prior."""
 
+from typing import Literal, TypeAlias
+
 import torch
 from torch import Tensor, nn
-from torch_geometric.typing import Adj, OptPairTensor
+from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.nn.edge_copies import check_same_prior, find_edges
 from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.ops import SparseMatrix, sparse_matrix
 from bilayer_graph.ops.sparse_matrix import readable
+
+Direction: TypeAlias = Literal["forward", "backward"]
+"""From the first to the second graph, or back."""
 
 
 class FusionEdges(nn.Module):
@@ -17,7 +23,8 @@ class FusionEdges(nn.Module):
 
     Args:
         edge_index: Edges from the first to the second graph, shape ``[2, E]``, each once.
-        prior: Prior weight of each edge, shape ``[E]``; ones if ``None``.
+        prior: Prior weight of each edge, shape ``[E]``; ones if ``None``. A constant: no gradient
+            flows into it.
         size: Number of nodes of the first and of the second graph; by default the largest indices
             plus one.
 
@@ -35,23 +42,28 @@ class FusionEdges(nn.Module):
         if edge_index.numel() == 0:
             remedy = "Give at least one edge between the two graphs"
             raise InputError("edge_index", list(edge_index.shape), "the graph is empty", remedy)
+        self.says_size = size is not None
         if size is None:
             size = int(edge_index[0].max()) + 1, int(edge_index[1].max()) + 1
+        if len(size) != 2:
+            raise InputError("size", size, "not two numbers", "Give (num_first, num_second)")
         self.size = size
         if prior is not None:
-            _check_prior(prior)
+            prior = prior.detach()
+            prior = prior if prior.is_floating_point() else prior.to(torch.get_default_dtype())
         forward, order = sparse_matrix(edge_index, prior, size)
+        _check_prior(forward.value, order)
         _check_distinct(forward)
-        self.register_buffer("edge_index", edge_index, persistent=False)
+        self.register_buffer("edge_index", edge_index.long(), persistent=False)
         self._register("forward", forward, order)
         self._register("backward", forward.t(), order[forward.perm_t])
 
-    def _register(self, direction: str, matrix: SparseMatrix, order: Tensor) -> None:
+    def _register(self, direction: Direction, matrix: SparseMatrix, order: Tensor) -> None:
         for name, tensor in {**matrix._asdict(), "order": order}.items():
             self.register_buffer(f"{direction}_{name}", tensor, persistent=False)
 
-    def prior(self, direction: str) -> tuple[SparseMatrix, Tensor]:
-        """Return the prior ``"forward"`` (first to second graph) or ``"backward"``.
+    def prior(self, direction: Direction) -> tuple[SparseMatrix, Tensor]:
+        """Return the prior of a direction.
 
         Returns:
             The matrix with targets as rows, and the position in ``edge_index`` of each entry.
@@ -59,32 +71,28 @@ class FusionEdges(nn.Module):
         matrix = SparseMatrix(*(getattr(self, f"{direction}_{n}") for n in SparseMatrix._fields))
         return matrix, getattr(self, f"{direction}_order")
 
-    def unstack(self, x: OptPairTensor, edge_index: Adj | None) -> OptPairTensor:
+    def unstack(self, x: OptPairTensor) -> OptPairTensor:
         """View the features of a disjoint union ``[K * N, C]`` as a batch ``[K, N, C]``.
 
-        A batch ``[B, N, C]`` and one graph ``[N, C]`` stay as they are. Under ``torch.compile`` the
-        edges are not compared.
+        A batch ``[B, N, C]`` and one graph ``[N, C]`` stay as they are.
 
         Args:
-            x: Features of the first and of the second graph.
-            edge_index: The edges that came with them, if any.
+            x: Features of the first and of the second graph, of which the second may be ``None``.
 
         Raises:
-            InputError: If the features or the edges are not those of copies of the two graphs.
+            InputError: If the features are not those of copies of the two graphs.
         """
-        if len(x) != 2 or x[0] is None:
-            given = [None if part is None else list(part.shape) for part in x]
+        parts = tuple(x) if isinstance(x, (tuple, list)) else (x,)
+        is_pair = len(parts) == 2 and isinstance(parts[0], Tensor)
+        if not is_pair or not isinstance(parts[1], Tensor | None):
             remedy = "Give a pair: features of the first and of the second graph"
-            raise InputError("x", given, "features cross from the first to the second", remedy)
-        first = self._unstack(0, x[0])
-        second = None if x[1] is None else self._unstack(1, x[1])
+            problem = "features cross from the first to the second"
+            raise InputError("x", _describe(parts), problem, remedy)
+        first = self._unstack(0, parts[0])
+        second = None if parts[1] is None else self._unstack(1, parts[1])
         if second is not None and first.shape[:-2] != second.shape[:-2]:
-            shapes = [list(part.shape) for part in x if part is not None]
             remedy = "Give features of the same number of graphs"
-            raise InputError("x", shapes, "not the same number of graphs", remedy)
-        if edge_index is not None and readable(self.edge_index):
-            copies = first.size(0) if x[0].dim() < first.dim() else 1
-            self._check(edge_list(edge_index)[0], copies)
+            raise InputError("x", _describe(parts), "not the same number of graphs", remedy)
         return first, second
 
     def _unstack(self, which: int, x: Tensor) -> Tensor:
@@ -100,22 +108,39 @@ class FusionEdges(nn.Module):
             list(x.shape),
             f"the {name} graph has {nodes} nodes"
             + (f", these look like the {other} graph's" if swapped else ""),
-            f"Give [{nodes}, C], [B, {nodes}, C] or, for a union of K graphs, [K * {nodes}, C]",
+            f"Give [{nodes}, C], [B, {nodes}, C] or, for a union of K graphs, [K * {nodes}, C]"
+            + ("" if self.says_size else "; or build the layer with size=(num_first, num_second)"),
         )
 
-    def _check(self, given: Tensor, copies: int) -> None:
-        shift = torch.tensor(self.size, device=given.device).view(2, 1, 1)
-        shift = shift * torch.arange(copies, device=given.device).view(1, -1, 1)
-        own = (self.edge_index.unsqueeze(1) + shift).flatten(1)
-        if given.shape == own.shape and (torch.equal(given, own) or _same_edges(given, own)):
+    def of_union(self, copies: int) -> Tensor:
+        """Return the edges of a disjoint union of copies of the two graphs, ``[2, K * E]``."""
+        shift = torch.tensor(self.size, device=self.edge_index.device).view(2, 1, 1)
+        shift = shift * torch.arange(copies, device=shift.device).view(1, -1, 1)
+        return (self.edge_index.unsqueeze(1) + shift).flatten(1)
+
+    def check_call(self, edge_index: Adj | None, edge_weight: OptTensor, copies: int) -> None:
+        """Raise :class:`InputError` unless the edges of a call are the layer's own.
+
+        Under ``torch.compile`` they are not compared.
+
+        Args:
+            edge_index: The edges of a disjoint union of copies of the two graphs, if given.
+            edge_weight: Their prior, if given.
+            copies: Number of graphs in the union.
+        """
+        if (edge_index is None and edge_weight is None) or not readable(self.edge_index):
             return
-        problem = (
-            f"not the layer's {self.edge_index.size(1)} edges, once for each of {copies} graphs"
-        )
-        if given.shape == own.shape and _same_edges(given.flip(0), own):
-            problem = "the layer's edges with source and destination swapped"
-        remedy = "Give the edges that the layer was built with, once a graph, or leave them out"
-        raise InputError("edge_index", list(given.shape), problem, remedy)
+        own = self.of_union(copies)
+        given = own if edge_index is None else edge_list(edge_index)[0].long()
+        position = find_edges(given, own, copies)
+        if edge_weight is not None:
+            matrix, order = self.prior("forward")
+            check_same_prior(edge_weight, place(matrix.value, order).repeat(copies), position)
+
+
+def place(value: Tensor, position: Tensor) -> Tensor:
+    """Return values in another order, each at its position; the inverse of ``value[position]``."""
+    return torch.empty_like(value).index_copy(0, position, value)
 
 
 def restack(x: Tensor, out: Tensor) -> Tensor:
@@ -123,18 +148,21 @@ def restack(x: Tensor, out: Tensor) -> Tensor:
     return out.flatten(0, 1) if x.dim() < out.dim() else out
 
 
-def _same_edges(given: Tensor, own: Tensor) -> bool:
-    high = max(int(given.max()), int(own.max())) + 1
-    first, second = ((edges[0] * high + edges[1]).sort().values for edges in (given, own))
-    return torch.equal(first, second)
+def _describe(parts: tuple[object, ...]) -> list[object]:
+    names = (None if part is None else type(part).__name__ for part in parts)
+    return [
+        list(part.shape) if isinstance(part, Tensor) else name
+        for part, name in zip(parts, names, strict=True)
+    ]
 
 
-def _check_prior(prior: Tensor) -> None:
+def _check_prior(prior: Tensor, order: Tensor) -> None:
     wrong = ~(prior.isfinite() & (prior >= 0))
     if wrong.any():
-        entry = int(wrong.nonzero()[0, 0])
+        edge = int(order[wrong].min())
+        value = prior[order == edge].item()
         remedy = "Give a finite weight of at least 0 to each edge"
-        raise InputError("edge_weight", f"{prior[entry].item()} at {entry}", "not a prior", remedy)
+        raise InputError("edge_weight", f"{value} at {edge}", "not a prior", remedy)
 
 
 def _check_distinct(matrix: SparseMatrix) -> None:

@@ -6,6 +6,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from bilayer_graph.errors import InputError
 from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, sparse_matrix, spmm
@@ -31,8 +32,9 @@ class GraphConv(MessagePassing):
         - output: ``[M, C_out]`` or ``[B, M, C_out]``
 
     Raises:
-        InputError: If an edge leaves the graph, there is not one weight an edge, or ``x`` does not
-            fit. Under ``torch.compile`` the values of ``edge_index`` are not checked.
+        InputError: If an edge leaves the graph, the weights are not one an edge or come beside an
+            adjacency that has its own, or ``x`` does not fit. Under ``torch.compile`` the values of
+            ``edge_index`` are not checked.
 
     Source: Yu, van Baar, Chen, "Joint 3D Human Shape Recovery and Pose Estimation from a Single
     Image with Bilayer Graph", 3DV 2021.
@@ -69,10 +71,10 @@ class GraphConv(MessagePassing):
         """Return :math:`A X W + b`."""
         source, target = (x, x) if isinstance(x, Tensor) else x
         pair = (self.lin(source), target)
+        _check(edge_index, edge_weight, source, target, size)
         if isinstance(edge_index, SparseMatrix):
             out = self.message_and_aggregate(edge_index, pair)
         else:
-            _check(edge_index, edge_weight, source, target, size)
             out = self.propagate(edge_index, x=pair, edge_weight=edge_weight, size=size)
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
@@ -89,11 +91,20 @@ class GraphConv(MessagePassing):
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"
 
 
-def _check(adj: Adj, edge_weight: OptTensor, source: Tensor, target: OptTensor, size: Size) -> None:
-    # A sparse adjacency is checked by the sparse product.
-    if isinstance(adj, SparseTensor) or is_torch_sparse_tensor(adj):
+def _check(
+    adj: Adj | SparseMatrix,
+    edge_weight: OptTensor,
+    source: Tensor,
+    target: OptTensor,
+    size: Size,
+) -> None:
+    if isinstance(adj, SparseMatrix | SparseTensor) or is_torch_sparse_tensor(adj):
+        # The sparse product checks the rest.
+        if edge_weight is not None:
+            problem, remedy = "a sparse adjacency has its own", "Leave it out, or give edges [2, E]"
+            raise InputError("edge_weight", list(edge_weight.shape), problem, remedy)
         return
-    edge_index, _, known = edge_list(adj)
+    edge_index, edge_weight, known = edge_list(adj, edge_weight)
     num_sources = source.size(-2)
     # As PyG: without a word about the targets there are as many as sources.
     num_targets = (size or known or (0, num_sources))[1] if target is None else target.size(-2)

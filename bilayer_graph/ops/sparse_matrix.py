@@ -88,7 +88,8 @@ def sparse_matrix(
     source, target = edge_index
     if edge_weight is None:
         edge_weight = torch.ones(source.numel(), device=source.device)
-    order = (target * num_sources + source).argsort(stable=True)
+    # In int64: of int32 nodes the product overflows from 2^31 pairs on.
+    order = (target.long() * num_sources + source).argsort(stable=True)
     perm_t = source[order].argsort(stable=True)
     matrix = SparseMatrix(
         rowptr=_pointer(target, num_targets),
@@ -120,11 +121,17 @@ def check_edges(edge_index: Tensor, edge_weight: Tensor | None, size: tuple[int,
         remedy = "Give node numbers as an integer tensor"
         raise InputError("edge_index", edge_index.dtype, "not a list of edges", remedy)
     number = edge_index.size(1)
-    if edge_weight is not None and edge_weight.shape != (number,):
-        shape, remedy = list(edge_weight.shape), "Give one weight an edge"
-        raise InputError("edge_weight", shape, f"there are {number} edges", remedy)
+    if edge_weight is not None:
+        check_weights(edge_weight, number)
     if number and readable(edge_index):
         _check_nodes(edge_index, size)
+
+
+def check_weights(edge_weight: Tensor, number: int) -> None:
+    """Raise :class:`InputError` unless there is one weight for each of a number of edges."""
+    if edge_weight.shape != (number,):
+        shape, remedy = list(edge_weight.shape), "Give one weight an edge, of shape [E]"
+        raise InputError("edge_weight", shape, f"there are {number} edges", remedy)
 
 
 def readable(edge_index: Tensor) -> bool:

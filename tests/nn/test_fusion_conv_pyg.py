@@ -12,7 +12,7 @@ from torch_geometric.nn import HeteroConv, SAGEConv, summary
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.nn import FusionConv
+from bilayer_graph.nn import FusionConv, GraphConv
 from bilayer_graph.testing import assert_close, sample_bipartite, sample_features, to_dense
 
 FIRST, SECOND, C_IN, C_OUT = 5, 11, 6, 4
@@ -169,6 +169,46 @@ def test_inside_a_hetero_conv():
     )
 
 
+@pytest.mark.filterwarnings("ignore:There exist node types")
+def test_a_hetero_conv_hands_over_the_prior():
+    """As it does with the weights of a HeteroData whose other layers need them."""
+    fusion, inside = make_conv(), GraphConv(C_IN, C_OUT).double()
+    near, weight = sample_bipartite((SECOND, SECOND), 20, dtype=torch.float64)
+    model = HeteroConv({DRIVES: fusion, ("fine", "near", "fine"): inside})
+    x = dict(zip(("coarse", "fine"), features(), strict=True))
+    edges = {DRIVES: EDGES, ("fine", "near", "fine"): near}
+    weights = {DRIVES: PRIOR, ("fine", "near", "fine"): weight}
+    expected = dense_product(fusion, x["coarse"]) + inside(x["fine"], near, weight)
+    assert_close(model(x, edges, weights)["fine"], expected)
+    assert_close(model(x, edges, edge_weight_dict=weights)["fine"], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_the_prior_of_a_call_in_another_order_and_dtype(dtype):
+    conv, x = make_conv(edges=EDGES.int()).to(dtype).double(), features(COPIES)
+    shift = torch.tensor([[FIRST], [SECOND]])
+    order = torch.randperm(COPIES * PRIOR.numel(), generator=torch.Generator().manual_seed(0))
+    edges = torch.cat([EDGES + copy * shift for copy in range(COPIES)], dim=1)[:, order]
+    union = conv(tuple(part.flatten(0, 1) for part in x), edges, PRIOR.repeat(COPIES)[order])
+    assert torch.equal(union, conv(x).flatten(0, 1))
+    assert torch.equal(conv(x, edge_weight=PRIOR), conv(x))
+
+
+def test_a_prior_is_a_constant():
+    learned = PRIOR.clone().requires_grad_()
+    conv, x = make_conv(prior=2 * learned), features()
+    for _ in range(2):  # a prior with a history would be differentiated twice
+        conv(x).sum().backward()
+    assert learned.grad is None
+    copy.deepcopy(conv)
+
+
+def test_a_prior_of_counts():
+    count = torch.arange(1, 31)
+    x = features()
+    assert torch.equal(make_conv(prior=count)(x), make_conv(prior=count.float())(x))
+
+
 def test_copies_pickles_and_state_dicts():
     conv, x = make_conv(bidirectional=True), features(2)
     buffer = io.BytesIO()
@@ -207,6 +247,13 @@ BAD_EDGES = {
         r"^edge_weight='?nan at 3",
     ),
     "prior negative": (EDGES, -PRIOR, r"^edge_weight='?-.* at 0.*at least 0"),
+    "prior of one negative": (
+        EDGES,
+        PRIOR.index_fill(0, torch.tensor([7]), -2.5),
+        r"^edge_weight=-2\.5 at 7: not a prior",
+    ),
+    "prior as a list": (EDGES, PRIOR.tolist(), r"^edge_weight=list: not a tensor.*\[E\]"),
+    "prior as a column": (EDGES, PRIOR[:, None], r"^edge_weight=\[30, 1\].*30 edges.*\[E\]"),
 }
 
 
@@ -239,6 +286,9 @@ BAD_CALLS = {
     "no sources": (lambda x: (None, x[1]), None, r"^x=\[None, \[11, 6\]\].*Give a pair"),
     "fewer channels": (lambda x: (x[0][:, 1:], x[1]), None, r"^x=\[5, 5\]: .*takes 6 channels"),
     "an array": (lambda x: x, EDGES.numpy(), r"^edge_index=ndarray: not edges"),
+    "edges by row": (lambda x: x, EDGES.t(), r"^edge_index=\[30, 2\]: not the layer's 30 edges"),
+    "nothing": (lambda x: None, None, r"^x=\[None\].*Give a pair"),
+    "arrays": (lambda x: [part.numpy() for part in x], None, r"^x=\['ndarray', 'ndarray'\]"),
 }
 
 
@@ -247,6 +297,52 @@ def test_bad_calls(name):
     change, edge_index, message = BAD_CALLS[name]
     with pytest.raises(InputError, match=message):
         make_conv()(change(features()), edge_index)
+
+
+BAD_PRIORS = {
+    "another": (PRIOR * 2, r"^edge_weight=.* at 0: the layer was built with .*leave it out"),
+    "another at one edge": (
+        PRIOR.index_fill(0, torch.tensor([7]), 9),
+        r"^edge_weight=9 at 7: the layer was built with",
+    ),
+    "NaN": (PRIOR * torch.nan, r"^edge_weight=nan at 0"),
+    "shorter": (PRIOR[1:], r"^edge_weight=\[29\]: there are 30 edges"),
+    "of two graphs": (PRIOR.repeat(2), r"^edge_weight=\[60\]: there are 30 edges"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PRIORS)
+def test_bad_priors_of_a_call(name):
+    prior, message = BAD_PRIORS[name]
+    with pytest.raises(InputError, match=message):
+        make_conv()(features(), EDGES, prior)
+
+
+def test_the_prior_of_a_call_in_the_order_of_its_edges():
+    conv, x = make_conv(), features()
+    assert torch.equal(conv(x, EDGES.flip(1), PRIOR.flip(0)), conv(x))
+    with pytest.raises(InputError, match=r"^edge_weight="):
+        conv(x, EDGES.flip(1), PRIOR)
+
+
+def test_a_prior_for_a_layer_without_one():
+    with pytest.raises(InputError, match=r"^edge_weight=.*the layer was built with 1 there"):
+        make_conv(prior=None)(features(), EDGES, PRIOR)
+
+
+def test_a_size_of_one_number():
+    with pytest.raises(InputError, match=r"^size=\(5,\): not two numbers.*num_first, num_second"):
+        make_conv(size=(FIRST,))
+
+
+def test_nodes_that_no_edge_touches_need_the_size():
+    edges = torch.tensor([[0, 3], [0, 9]])
+    message = r"^x\[0\]=\[5, 6\]: the first graph has 4 nodes.*size=\(num_first, num_second\)"
+    with pytest.raises(InputError, match=message):
+        make_conv(edges=edges, prior=None, size=None)(features())
+    assert make_conv(edges=edges, prior=None)(features()).shape == (SECOND, C_OUT)
+    with pytest.raises(InputError, match=r"Give .*\[K \* 5, C\]\.$"):
+        make_conv(edges=edges, prior=None)((features()[0][1:], None))
 
 
 def test_a_batch_with_another_graph_in_it():

@@ -205,6 +205,17 @@ def test_edges_that_leave_the_graph(name):
         make_conv()((features(2), features(2)[:, :4]), edges)
 
 
+@pytest.mark.parametrize("way", ["coo", "csr", "matrix"])
+def test_weights_beside_an_adjacency_that_has_its_own(way):
+    with pytest.raises(InputError, match=r"^edge_weight=\[40\]: a sparse adjacency has its own"):
+        make_conv()(features(), *ways()[way], EDGE_WEIGHT)
+
+
+def test_weights_as_a_list():
+    with pytest.raises(InputError, match=r"^edge_weight=list: not a tensor.*\[E\]"):
+        make_conv()(features(), EDGE_INDEX, EDGE_WEIGHT.tolist())
+
+
 def test_targets_of_no_known_number():
     conv, x = make_conv(), features(2)
     assert conv((x, None), BETWEEN).shape == (2, N, C_OUT)
@@ -219,6 +230,34 @@ def test_targets_of_no_known_number():
 def test_no_edges():
     conv = make_conv()
     assert_close(conv(features(), torch.zeros(2, 0, dtype=torch.long)), conv.bias.expand(N, -1))
+
+
+def static_forms():
+    """The same graph in every form, and what its weights are."""
+    sparse = torch.sparse_coo_tensor(EDGE_INDEX.flip(0), EDGE_WEIGHT, (N, N)).coalesce()
+    return {
+        "EdgeIndex": (EdgeIndex(EDGE_INDEX, sparse_size=(N, N)), EDGE_WEIGHT),
+        "coo": (sparse, None),
+        "csr": (sparse.to_sparse_csr(), None),
+    }
+
+
+@pytest.mark.parametrize("form", ["EdgeIndex", "coo", "csr"])
+def test_a_static_graph_of_any_form(form):
+    graph = StaticGraph(*static_forms()[form])
+    for tensor, expected in zip(graph(), ways()["matrix"][0], strict=True):
+        assert type(tensor) is torch.Tensor
+        assert torch.equal(tensor, expected)
+
+
+def test_a_static_graph_is_a_constant():
+    weight = EDGE_WEIGHT.clone().requires_grad_()
+    assert not StaticGraph(EDGE_INDEX, 2 * weight, (N, N))().value.requires_grad
+
+
+def test_a_static_graph_of_no_known_size():
+    with pytest.raises(InputError, match=r"^size=None: .*Give \(num_sources, num_targets\)"):
+        StaticGraph(EDGE_INDEX, EDGE_WEIGHT)
 
 
 def test_a_static_graph_is_in_no_checkpoint_and_moves_with_the_model(device):

@@ -53,6 +53,19 @@ def test_indices_are_narrow(graph):
     assert order.dtype == torch.int64
 
 
+def test_narrow_edges_of_many_pairs():
+    """Rows times columns exceed what an int32 can count."""
+    size = (100_000, 60_000)
+    edge_index, weight = random_graph((500, 400), 2_000, seed=5)
+    spread = edge_index * torch.tensor([[200], [150]])
+    narrow, _ = sparse_matrix(spread.int(), weight, size)
+    source, target = spread.numpy()
+    csr = scipy.sparse.coo_matrix((weight.numpy(), (target, source)), size[::-1]).tocsr()
+    assert narrow.rowptr.tolist() == csr.indptr.tolist()
+    assert narrow.col.tolist() == csr.indices.tolist()
+    assert narrow.value.tolist() == csr.data.tolist()
+
+
 def test_transpose_is_that_of_the_flipped_edges(graph, device):
     edge_index, weight = graph[0].to(device), graph[1].to(device)
     transposed = sparse_matrix(edge_index, weight, SIZE)[0].t()
