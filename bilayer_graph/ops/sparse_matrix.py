@@ -42,7 +42,7 @@ class SparseMatrix(NamedTuple):
     @property
     def row(self) -> Tensor:
         """Row of each entry, row by row, shape ``[E]``."""
-        return self.row_t[self.perm]
+        return self.row_t.index_select(0, self.perm)  # not [perm]: ONNX indexes with int64 only
 
     @property
     def edge_index(self) -> Tensor:
@@ -59,7 +59,7 @@ class SparseMatrix(NamedTuple):
         return SparseMatrix(
             rowptr=self.rowptr_t,
             col=self.row_t,
-            value=self.value[self.perm_t],
+            value=self.value.index_select(0, self.perm_t),
             rowptr_t=self.rowptr,
             row_t=self.col,
             perm_t=self.perm,

@@ -144,31 +144,68 @@ def test_plain_edges_compile_to_one_graph():
         assert_all_close(actual, expected)
 
 
-def dynamic():
-    return {name: {0: torch.export.Dim("batch")} for name in ("first", "second", "third")}
+def any_batch(*names):
+    return {name: {0: torch.export.Dim("batch")} for name in names}
 
 
 def test_every_layer_exports():
     model = shaken(EveryLayer).eval()
-    program = torch.export.export(model, tuple(features(2)), dynamic_shapes=dynamic())
+    shapes = any_batch("first", "second", "third")
+    program = torch.export.export(model, tuple(features(2)), dynamic_shapes=shapes)
     for batch in (3, 7):
         x = features(batch)
         assert_all_close(program.module()(*x), model(*x))
 
 
+class BodySize(torch.nn.Module):
+    """As many edges as a body has: exporters fold small constants, which hides what they lack."""
+
+    def __init__(self):
+        super().__init__()
+        joints, vertices = 12, 1723
+        self.mesh = StaticGraph(*random_graph((vertices, vertices), 12_000), (vertices, vertices))
+        self.skeleton = StaticGraph(*random_graph((joints, joints), 144), (joints, joints))
+        size = joints, vertices
+        edges = sample_bipartite(size)
+        self.block = BilayerBlock(
+            CHANNELS, CHANNELS, FusionConv(HALF, HALF, *edges, size=size, bidirectional=True)
+        )
+        edges = sample_bipartite(size, 9_000)
+        self.sparse = FusionConv(CHANNELS, CHANNELS, *edges, size=size, normalize="softmax")
+
+    def forward(self, first, second):
+        first, second = self.block((first, second), (self.skeleton(), self.mesh()))
+        return first, second + self.sparse((first, second))
+
+
+def body_features(batch):
+    return sample_features(batch, 12, CHANNELS), sample_features(batch, 1723, CHANNELS, seed=1)
+
+
+ONNX = {
+    "every layer": (EveryLayer, features, ("first", "second", "third")),
+    "as large as a body": (BodySize, body_features, ("first", "second")),
+}
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_onnx_gives_the_same_numbers(tmp_path):
+@pytest.mark.parametrize("name", ONNX)
+def test_onnx_gives_the_same_numbers(name, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    model = shaken(EveryLayer).eval()
-    path = tmp_path / "layers.onnx"
+    kind, sample, names = ONNX[name]
+    model, path = shaken(kind).eval(), tmp_path / "layers.onnx"
     torch.onnx.export(
-        model, tuple(features(2)), path, dynamo=True, dynamic_shapes=dynamic(), verbose=False
+        model,
+        tuple(sample(2)),
+        path,
+        dynamo=True,
+        dynamic_shapes=any_batch(*names),
+        verbose=False,
     )
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_inputs()]
     for batch in (2, 5):
-        x = features(batch)
+        x = sample(batch)
         inputs = {name: tensor.numpy() for name, tensor in zip(names, x, strict=True)}
         with torch.no_grad():
             expected = model(*x)
