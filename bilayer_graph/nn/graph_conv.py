@@ -10,7 +10,7 @@ from bilayer_graph.errors import InputError
 from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, sparse_matrix, spmm
-from bilayer_graph.ops.sparse_matrix import check_edges
+from bilayer_graph.ops.sparse_matrix import check_edges, readable
 
 
 class GraphConv(MessagePassing):
@@ -26,7 +26,8 @@ class GraphConv(MessagePassing):
         - x: ``[N, C_in]`` or ``[B, N, C_in]`` (one topology shared by the batch), or a pair for
           source and target nodes, of which the targets may be ``None``
         - edge_index: ``[2, E]`` as a tensor or an ``EdgeIndex``, a sparse ``[M, N]`` adjacency with
-          targets as rows, or a :class:`~bilayer_graph.ops.SparseMatrix`, which is the fast way
+          targets as rows, or a :class:`~bilayer_graph.ops.SparseMatrix`, which is the fast way;
+          edges are sorted in each call on a batch, and one by one in all other calls
         - edge_weight: ``[E]``, with ``edge_index`` of shape ``[2, E]`` only
         - size: number of source and of target nodes, where neither features nor edges say it
         - output: ``[M, C_out]`` or ``[B, M, C_out]``
@@ -71,7 +72,9 @@ class GraphConv(MessagePassing):
         """Return :math:`A X W + b`."""
         source, target = (x, x) if isinstance(x, Tensor) else x
         pair = (self.lin(source), target)
-        _check(edge_index, edge_weight, source, target, size)
+        known_size = _check(edge_index, edge_weight, source, target, size)
+        if known_size is not None and source.dim() == 3 and not self.explain:
+            edge_index = _share(edge_index, edge_weight, known_size)
         if isinstance(edge_index, SparseMatrix):
             out = self.message_and_aggregate(edge_index, pair)
         else:
@@ -97,18 +100,26 @@ def _check(
     source: Tensor,
     target: OptTensor,
     size: Size,
-) -> None:
+) -> tuple[int, int] | None:
+    """Return the number of source and of target nodes of a list of edges, once it is checked."""
     if isinstance(adj, SparseMatrix | SparseTensor) or is_torch_sparse_tensor(adj):
         # The sparse product checks the rest.
         if edge_weight is not None:
             problem, remedy = "a sparse adjacency has its own", "Leave it out, or give edges [2, E]"
             raise InputError("edge_weight", list(edge_weight.shape), problem, remedy)
-        return
+        return None
     edge_index, edge_weight, known = edge_list(adj, edge_weight)
     num_sources = source.size(-2)
     # As PyG: without a word about the targets there are as many as sources.
     num_targets = (size or known or (0, num_sources))[1] if target is None else target.size(-2)
     check_edges(edge_index, edge_weight, (num_sources, num_targets))
+    return num_sources, num_targets
+
+
+def _share(edges: Adj, edge_weight: OptTensor, size: tuple[int, int]) -> Adj | SparseMatrix:
+    """Sort edges once for a batch, which is far cheaper than a message for each of its items."""
+    edge_index, weight, _ = edge_list(edges, edge_weight)
+    return sparse_matrix(edge_index, weight, size)[0] if readable(edge_index) else edges
 
 
 def _compress(adj_t: Adj) -> SparseMatrix:

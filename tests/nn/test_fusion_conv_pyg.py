@@ -157,6 +157,7 @@ def test_any_form_of_edges(form):
     assert_close(conv(x, edges), plain(x, EDGES))
 
 
+@pytest.mark.filterwarnings("ignore:There exist node types")
 def test_inside_a_hetero_conv():
     fusion = make_conv()
     convs = {DRIVES: fusion, ("fine", "near", "fine"): SAGEConv(C_IN, C_OUT).double()}

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
+from torch_geometric.explain.algorithm.utils import set_masks
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.nn import GraphConv, StaticGraph
@@ -108,17 +109,39 @@ def test_message_agrees_with_message_and_aggregate():
     assert_close(by_message, conv.message_and_aggregate(matrix, x))
 
 
-@pytest.mark.parametrize("way", ["coo", "csr", "csc", "matrix"])
-def test_sparse_adjacencies_build_no_messages(way, monkeypatch):
-    conv, x = make_conv(), features(2)
+@WAYS
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["one graph", "batch"])
+def test_only_edges_of_one_graph_build_messages(way, batch, monkeypatch):
+    conv = make_conv()
 
     def message(*args, **kwargs):
         raise AssertionError("the message path ran")
 
     monkeypatch.setattr(conv, "message", message)
-    conv(x, *ways()[way])
-    with pytest.raises(AssertionError, match="the message path ran"):
-        conv(x, *ways()["edges"])
+    if way == "edges" and not batch:
+        with pytest.raises(AssertionError, match="the message path ran"):
+            conv(features(), *ways()[way])
+    else:
+        conv(features(*batch), *ways()[way])
+
+
+def test_edges_of_a_batch_compile_to_one_graph():
+    conv = make_conv()
+    compiled = torch.compile(conv, fullgraph=True, backend="aot_eager", dynamic=True)
+    for batch in (2, 5):
+        assert_close(
+            compiled(features(batch), EDGE_INDEX, EDGE_WEIGHT), expected(conv, features(batch))
+        )
+
+
+@pytest.mark.parametrize("batch", [(), (3,)], ids=["one graph", "batch"])
+def test_explainers_mask_each_edge(batch):
+    conv, x = make_conv(), features(*batch)
+    mask = sample_features(E, seed=4, dtype=DTYPE)
+    set_masks(conv, mask, EDGE_INDEX, apply_sigmoid=False)
+    masked = to_dense(EDGE_INDEX, mask * EDGE_WEIGHT, (N, N))
+    wanted = masked @ x @ conv.lin.weight.t() + conv.bias
+    assert_close(conv(x, EDGE_INDEX, EDGE_WEIGHT), wanted)
 
 
 def test_a_static_graph_builds_nothing_larger_than_the_features():

@@ -621,6 +621,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 SHAPE = re.compile(r"^(\S+)  # (\[[\d, ]+\])$", flags=re.MULTILINE)
 
 
+@pytest.mark.filterwarnings("ignore:There exist node types")
 def test_snippets_of_the_documentation_run():
     names: dict = {}
     shapes = []
@@ -633,6 +634,24 @@ def test_snippets_of_the_documentation_run():
     assert len(shapes) == 9
     assert_close(names["union"], names["static"].flatten(0, 1))
     assert 0 < names["pruned"].edge_weight.numel() < names["layer"].edge_weight.numel()
+
+
+@pytest.mark.filterwarnings("ignore:There exist node types")
+@pytest.mark.parametrize("least", [0.0, 0.1])
+def test_the_documented_way_to_prune(least):
+    """The pruned layer has the strong entries of A_f, normalised again, and all else as it was."""
+    names = {}
+    for snippet in SNIPPETS[:3]:
+        exec(snippet, names)
+    layer = shaken(names["layer"]).float()
+    code = next(s for s in SNIPPETS if "pruned" in s).replace("layer = ", "fresh = ")
+    exec(code.replace("0.2", str(least)), names)
+    kept = layer.adjacency().to_dense()
+    kept = kept * (kept.abs() > least)
+    rows = kept.abs().sum(1, keepdim=True)
+    assert (kept < 0).any()
+    assert_close(names["pruned"].adjacency().to_dense(), kept / rows.clamp_min(1e-6))
+    assert torch.equal(names["pruned"].lin.weight, layer.lin.weight)
 
 
 def test_adding_a_fusion_conv_takes_five_lines_at_most():
