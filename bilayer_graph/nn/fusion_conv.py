@@ -1,6 +1,6 @@
 """The fusion convolution: features cross between two graphs over learnable edges."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -8,7 +8,6 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.nn.edge_copies import find_edges
 from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.nn.fusion_edges import Direction, FusionEdges, place, restack
 from bilayer_graph.nn.linear import Linear
@@ -56,9 +55,6 @@ class FusionConv(MessagePassing):
     Source: Yu, van Baar, Chen, "Joint 3D Human Shape Recovery and Pose Estimation from a Single
     Image with Bilayer Graph", 3DV 2021.
     """
-
-    # PyG builds propagate() from the calls that it finds in a class; the fast path makes none.
-    propagate_type: ClassVar = {"x": OptPairTensor, "edge_weight": Tensor}
 
     def __init__(
         self,
@@ -175,9 +171,7 @@ class FusionConv(MessagePassing):
         self, x: OptPairTensor, edge_index: Adj | None, copies: int
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return what :meth:`forward` does by messages, which PyG's explainers mask."""
-        own = self.edges.of_union(copies)
-        edges = own if edge_index is None else edge_list(edge_index)[0]
-        position = find_edges(edges, own, copies)
+        edges, position = self.edges.locate(edge_index, copies)
 
         def convolve(direction: Direction, x: Tensor, lin: Linear, ends: Tensor) -> Tensor:
             adjacency = self._adjacency(direction)

@@ -112,14 +112,28 @@ class FusionEdges(nn.Module):
             + ("" if self.says_size else "; or build the layer with size=(num_first, num_second)"),
         )
 
-    def of_union(self, copies: int) -> Tensor:
-        """Return the edges of a disjoint union of copies of the two graphs, ``[2, K * E]``."""
+    def locate(self, edge_index: Adj | None, copies: int) -> tuple[Tensor, Tensor]:
+        """Find the layer's own edges among those of a call.
+
+        Args:
+            edge_index: The edges of a disjoint union of copies of the two graphs, or ``None`` for
+                the layer's own.
+            copies: Number of graphs in the union, :math:`K`.
+
+        Returns:
+            The edges of the call, ``[2, K * E]``, and where each own one stands, ``[K * E]``.
+
+        Raises:
+            InputError: If they are not the layer's own.
+        """
         shift = torch.tensor(self.size, device=self.edge_index.device).view(2, 1, 1)
         shift = shift * torch.arange(copies, device=shift.device).view(1, -1, 1)
-        return (self.edge_index.unsqueeze(1) + shift).flatten(1)
+        own = (self.edge_index.unsqueeze(1) + shift).flatten(1)
+        given = own if edge_index is None else edge_list(edge_index)[0].long()
+        return given, find_edges(given, own, copies)
 
     def check_call(self, edge_index: Adj | None, edge_weight: OptTensor, copies: int) -> None:
-        """Raise :class:`InputError` unless the edges of a call are the layer's own.
+        """Raise :class:`InputError` unless edges and prior of a call are the layer's own.
 
         Under ``torch.compile`` they are not compared.
 
@@ -130,9 +144,7 @@ class FusionEdges(nn.Module):
         """
         if (edge_index is None and edge_weight is None) or not readable(self.edge_index):
             return
-        own = self.of_union(copies)
-        given = own if edge_index is None else edge_list(edge_index)[0].long()
-        position = find_edges(given, own, copies)
+        _, position = self.locate(edge_index, copies)
         if edge_weight is not None:
             matrix, order = self.prior("forward")
             check_same_prior(edge_weight, place(matrix.value, order).repeat(copies), position)
