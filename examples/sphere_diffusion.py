@@ -106,9 +106,10 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.coarse < arguments.fine:
         problem, remedy = "not a coarser mesh", f"Give 0 to {arguments.fine - 1}"
         raise InputError("--coarse", arguments.coarse, problem, remedy)
-    for channels in (arguments.channels, *arguments.mesh_channels):
+    names = ["--channels", *["--mesh-channels"] * len(arguments.mesh_channels)]
+    for name, channels in zip(names, [arguments.channels, *arguments.mesh_channels], strict=True):
         if channels < 16 or channels % 16:
-            raise InputError("channels", channels, "no multiple of 16", "Give 16, 32, 48 or so on")
+            raise InputError(name, channels, "no multiple of 16", "Give 16, 32, 48 or so on")
 
 
 class Samples(NamedTuple):

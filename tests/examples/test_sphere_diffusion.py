@@ -189,7 +189,8 @@ def test_script(run, monkeypatch, tmp_path):
     ("arguments", "message"),
     [
         (("--coarse", 3), "--coarse=3: not a coarser mesh. Give 0 to 2"),
-        (("--channels", 24), "channels=24: no multiple of 16"),
+        (("--channels", 24), "--channels=24: no multiple of 16"),
+        (("--mesh-channels", 32, 40), "--mesh-channels=40: no multiple of 16"),
         (("--k", 43, "--fields", 1), "k=43: there are 42 nodes of levels['coarse']"),
         (("--mesh-channels", 320, "--fields", 1), "--mesh-channels=320: one block exceeds"),
     ],
