@@ -135,13 +135,20 @@ class FusionEdges(nn.Module):
     def check_call(self, edge_index: Adj | None, edge_weight: OptTensor, copies: int) -> None:
         """Raise :class:`InputError` unless edges and prior of a call are the layer's own.
 
-        Under ``torch.compile`` they are not compared.
+        Under ``torch.compile`` they are not compared. A union may come without edges only where the
+        number of nodes is known for certain.
 
         Args:
             edge_index: The edges of a disjoint union of copies of the two graphs, if given.
             edge_weight: Their prior, if given.
             copies: Number of graphs in the union.
         """
+        if edge_index is None and not self.says_size and copies > 1:
+            problem = f"{copies} graphs, or one with nodes that no edge touches"
+            remedy = (
+                "Give the edges of the union, or build the layer with size=(num_first, num_second)"
+            )
+            raise InputError("edge_index", None, problem, remedy)
         if (edge_index is None and edge_weight is None) or not readable(self.edge_index):
             return
         _, position = self.locate(edge_index, copies)

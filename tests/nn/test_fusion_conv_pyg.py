@@ -346,6 +346,16 @@ def test_nodes_that_no_edge_touches_need_the_size():
         make_conv(edges=edges, prior=None)((features()[0][1:], None))
 
 
+def test_a_union_without_edges_needs_the_size():
+    edges = torch.tensor([[0, 1, 2], [0, 1, 2]])  # 6 nodes: two graphs of 3, or one
+    conv, x = make_conv(edges=edges, prior=None, size=None), sample_features(6, C_IN).double()
+    with pytest.raises(InputError, match=r"^edge_index=None: 2 graphs, or one .*size=\(num_first"):
+        conv((x, None))
+    assert conv((x, None), torch.cat([edges, edges + 3], dim=1)).shape == (6, C_OUT)
+    assert make_conv(edges=edges, prior=None, size=(3, 3))((x, None)).shape == (6, C_OUT)
+    assert make_conv(edges=edges, prior=None, size=(6, 9))((x, None)).shape == (9, C_OUT)
+
+
 def test_a_batch_with_another_graph_in_it():
     datas = [hetero(features()), hetero(features(), moved(EDGES))]
     batch = batch_of(datas)
