@@ -27,7 +27,7 @@ class GraphConv(MessagePassing):
           source and target nodes, of which the targets may be ``None``
         - edge_index: ``[2, E]`` as a tensor or an ``EdgeIndex``, a sparse ``[M, N]`` adjacency with
           targets as rows, or a :class:`~bilayer_graph.ops.SparseMatrix`, which is the fast way;
-          edges are sorted in each call on a batch, and one by one in all other calls
+          a list of edges is sorted once a call for a batch, and walked edge by edge otherwise
         - edge_weight: ``[E]``, with ``edge_index`` of shape ``[2, E]`` only
         - size: number of source and of target nodes, where neither features nor edges say it
         - output: ``[M, C_out]`` or ``[B, M, C_out]``
