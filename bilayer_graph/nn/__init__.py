@@ -6,6 +6,7 @@ from bilayer_graph.nn.fusion_conv import FusionConv
 from bilayer_graph.nn.gcn_block import GCNBlock
 from bilayer_graph.nn.graph_conv import GraphConv
 from bilayer_graph.nn.group_norm import GroupNorm, LazyGroupNorm
+from bilayer_graph.nn.layer_norm import LayerNorm, LazyLayerNorm
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.nn.multilayer_block import MultilayerBlock
 from bilayer_graph.nn.static_graph import StaticGraph
@@ -17,7 +18,9 @@ __all__ = [
     "GCNBlock",
     "GraphConv",
     "GroupNorm",
+    "LayerNorm",
     "LazyGroupNorm",
+    "LazyLayerNorm",
     "Linear",
     "MultilayerBlock",
     "StaticGraph",

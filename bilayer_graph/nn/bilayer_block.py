@@ -17,6 +17,7 @@ class BilayerBlock(MultilayerBlock):
             differ, or -1 to take it from the first input.
         out_channels: Size of each output feature, a multiple of 16.
         fusion: The fusion convolution, bidirectional, of ``out_channels // 2`` channels.
+        norm: ``"group"`` (the paper's) or ``"layer"``, over the channels of each node.
 
     Shapes:
         - x: a pair ``([N_s, C], [N_m, C])`` or ``([B, N_s, C], [B, N_m, C])``, or
@@ -32,9 +33,13 @@ class BilayerBlock(MultilayerBlock):
     """
 
     def __init__(
-        self, in_channels: int | tuple[int, int], out_channels: int, fusion: FusionConv
+        self,
+        in_channels: int | tuple[int, int],
+        out_channels: int,
+        fusion: FusionConv,
+        norm: str = "group",
     ) -> None:
-        super().__init__(in_channels, out_channels, [fusion])
+        super().__init__(in_channels, out_channels, [fusion], norm)
 
     def __repr__(self) -> str:
         fusion = self.fusions[0].conv

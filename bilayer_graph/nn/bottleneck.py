@@ -1,16 +1,21 @@
-"""What the blocks share: linear layers around a convolution, GroupNorm and ReLU before each."""
+"""What the blocks share: linear layers around a convolution, a norm and ReLU before each."""
 
 import torch
 from torch import Tensor
 from torch_geometric.typing import OptTensor
 
+from bilayer_graph.errors import InputError
 from bilayer_graph.nn.group_norm import (
     CHANNELS_PER_GROUP,
     GroupNorm,
     LazyGroupNorm,
     check_channels,
 )
+from bilayer_graph.nn.layer_norm import LayerNorm, LazyLayerNorm
 from bilayer_graph.nn.linear import Linear
+
+NORMS = ("group", "layer")
+"""Normalisations of the blocks: GroupNorm over the nodes of a graph (the paper's), or LayerNorm."""
 
 
 class Bottleneck(torch.nn.Module):
@@ -21,21 +26,24 @@ class Bottleneck(torch.nn.Module):
             input.
         out_channels: Size of each output feature, a multiple of 16.
         conv: The convolution, of ``out_channels // 2`` channels.
+        norm: One of :data:`NORMS`.
 
     Raises:
-        InputError: If the numbers of channels are no such multiples.
+        InputError: If the numbers of channels are no such multiples, or there is no such norm.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, conv: torch.nn.Module) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, conv: torch.nn.Module, norm: str = "group"
+    ) -> None:
         super().__init__()
         width = check_channels("out_channels", out_channels, 2 * CHANNELS_PER_GROUP) // 2
         self.in_channels: int | tuple[int, int] = in_channels
         self.out_channels = out_channels
-        self.norm_in = first_norm(in_channels)
+        self.norm_in = make_norm(in_channels, norm)
         self.lin_in = Linear(in_channels, width)
-        self.norm_conv = GroupNorm(width, relu=True)
+        self.norm_conv = make_norm(width, norm)
         self.conv = conv
-        self.norm_out = GroupNorm(width, relu=True)
+        self.norm_out = make_norm(width, norm)
         self.lin_out = Linear(width, out_channels)
 
     def reset_parameters(self) -> None:
@@ -57,8 +65,11 @@ class Bottleneck(torch.nn.Module):
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"
 
 
-def first_norm(in_channels: int) -> GroupNorm:
-    """Return the norm before the first linear layer, lazy if the channels are -1."""
-    if in_channels == -1:
-        return LazyGroupNorm(relu=True)
-    return GroupNorm(check_channels("in_channels", in_channels), relu=True)
+def make_norm(channels: int, norm: str) -> torch.nn.Module:
+    """Return a norm with ReLU by its name, lazy if the channels are -1."""
+    if norm not in NORMS:
+        raise InputError("norm", norm, "no such normalisation", f"Give one of {list(NORMS)}")
+    lazy, eager = (LazyGroupNorm, GroupNorm) if norm == "group" else (LazyLayerNorm, LayerNorm)
+    if channels == -1:
+        return lazy(relu=True)
+    return eager(check_channels("in_channels", channels), relu=True)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.nn.bottleneck import Bottleneck, first_norm
+from bilayer_graph.nn.bottleneck import Bottleneck, make_norm
 from bilayer_graph.nn.fusion_conv import FusionConv
 from bilayer_graph.nn.fusion_edges import restack
 from bilayer_graph.nn.linear import Linear
@@ -14,7 +14,7 @@ class FusionBlock(Bottleneck):
 
     .. math:: \Delta_s, \Delta_m = L_2(\mathrm{fusion}(L_1(X_s), L_1(X_m)))
 
-    with GroupNorm (over the nodes of each graph) and ReLU before each step. No residual: the
+    with a norm and ReLU before each step. No residual: the
     branches that the output is added to carry the input already.
 
     Args:
@@ -22,6 +22,7 @@ class FusionBlock(Bottleneck):
             input. With a pair, each graph has an :math:`L_1` of its own.
         out_channels: Size of each output feature, a multiple of 16.
         conv: The fusion convolution, bidirectional, of ``out_channels // 2`` channels.
+        norm: ``"group"`` (over the nodes of each graph, the paper's) or ``"layer"``.
 
     Shapes:
         - x: a pair ``([N_s, C], [N_m, C])``, ``([B, N_s, C], [B, N_m, C])`` or, for a disjoint
@@ -35,13 +36,17 @@ class FusionBlock(Bottleneck):
     conv: FusionConv
 
     def __init__(
-        self, in_channels: int | tuple[int, int], out_channels: int, conv: FusionConv
+        self,
+        in_channels: int | tuple[int, int],
+        out_channels: int,
+        conv: FusionConv,
+        norm: str = "group",
     ) -> None:
         _check(conv, out_channels // 2)
         first, second = in_channels if isinstance(in_channels, tuple) else (in_channels, None)
-        super().__init__(first, out_channels, conv)
+        super().__init__(first, out_channels, conv, norm)
         self.in_channels = in_channels
-        self.norm_second = None if second is None else first_norm(second)
+        self.norm_second = None if second is None else make_norm(second, norm)
         self.lin_second = None if second is None else Linear(second, out_channels // 2)
 
     def narrow_second(self, x: Tensor) -> Tensor:

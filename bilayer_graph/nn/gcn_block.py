@@ -16,7 +16,7 @@ class GCNBlock(Bottleneck):
 
     .. math:: X' = X + L_2(\mathrm{conv}(L_1(X), A))
 
-    where each of the three steps is preceded by GroupNorm and ReLU, and the convolution works on
+    where each of the three steps is preceded by a norm and ReLU, and the convolution works on
     half of the channels. If the numbers of channels differ, the residual is a linear layer. Between
     two node sets the residual comes from the targets.
 
@@ -24,6 +24,7 @@ class GCNBlock(Bottleneck):
         in_channels: Size of each input feature, a multiple of 8, or -1 to take it from the first
             input; a pair for source and target nodes.
         out_channels: Size of each output feature, a multiple of 16.
+        norm: ``"group"`` (the paper's) or ``"layer"``, over the channels of each node.
 
     Shapes:
         - x: ``[N, C_in]`` or ``[B, N, C_in]``, or a pair for source and target nodes
@@ -36,10 +37,12 @@ class GCNBlock(Bottleneck):
         InputError: If the numbers of channels do not fit, or the target nodes have no features.
     """
 
-    def __init__(self, in_channels: int | tuple[int, int], out_channels: int) -> None:
+    def __init__(
+        self, in_channels: int | tuple[int, int], out_channels: int, norm: str = "group"
+    ) -> None:
         width = out_channels // 2
         source, target = in_channels if isinstance(in_channels, tuple) else (in_channels,) * 2
-        super().__init__(source, out_channels, GraphConv(width, width))
+        super().__init__(source, out_channels, GraphConv(width, width), norm)
         self.in_channels = in_channels
         self.skip = Linear(target, out_channels) if target != out_channels else torch.nn.Identity()
 

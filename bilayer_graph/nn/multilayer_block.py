@@ -31,6 +31,7 @@ class MultilayerBlock(torch.nn.Module):
         out_channels: Size of each output feature, a multiple of 16.
         fusions: The fusion convolutions between each graph and the next, bidirectional, of
             ``out_channels // 2`` channels.
+        norm: ``"group"`` (the paper's) or ``"layer"``, over the channels of each node.
 
     Shapes:
         - x: one tensor a graph, all ``[N_l, C]`` or ``[B, N_l, C]``, or ``[K * N_l, C]`` for a
@@ -47,6 +48,7 @@ class MultilayerBlock(torch.nn.Module):
         in_channels: int | Sequence[int],
         out_channels: int,
         fusions: Sequence[FusionConv],
+        norm: str = "group",
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
@@ -58,10 +60,11 @@ class MultilayerBlock(torch.nn.Module):
             remedy = "Give one number for all graphs, or one for each"
             raise InputError("in_channels", in_channels, f"there are {number} graphs", remedy)
         self.num_nodes = _check_stack(fusions)
-        self.branches = torch.nn.ModuleList(GCNBlock(width, out_channels) for width in widths)
+        self.branches = torch.nn.ModuleList(GCNBlock(width, out_channels, norm) for width in widths)
         pairs: Sequence[Any] = [in_channels] * len(fusions) if shared else list(pairwise(widths))
         self.fusions = torch.nn.ModuleList(
-            FusionBlock(pair, out_channels, conv) for pair, conv in zip(pairs, fusions, strict=True)
+            FusionBlock(pair, out_channels, conv, norm)
+            for pair, conv in zip(pairs, fusions, strict=True)
         )
 
     def reset_parameters(self) -> None:
