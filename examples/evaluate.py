@@ -17,8 +17,8 @@ from bilayer_graph.body import BodyModel
 from bilayer_graph.command_line import positive
 from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.errors import InputError
-from bilayer_graph.evaluation import ERROR_NAMES, MeanBody, evaluate
 from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, load_model
+from bilayer_graph.training.evaluation import ERROR_NAMES, MeanBody, evaluate
 
 HELD_OUT_SEED = 1_000_003
 MEAN_SEED = 1_000_004

@@ -29,7 +29,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from bilayer_graph import metrics
 from bilayer_graph.body import BodyModel, Skeleton, axis_angle_to_matrix, project
 from bilayer_graph.command_line import picture_path, positive
 from bilayer_graph.data.backgrounds import sample_backgrounds
@@ -43,14 +42,15 @@ from bilayer_graph.data.render import interpolate
 from bilayer_graph.data.shading import Light, Normals
 from bilayer_graph.data.views import sample_cameras
 from bilayer_graph.errors import InputError
-from bilayer_graph.evaluation import ERROR_NAMES, Batch, MeanBody, evaluate
 from bilayer_graph.graphs.levels import decimate
 from bilayer_graph.models import BilayerHMR, ImageEncoder, assemble_model
+from bilayer_graph.training import metrics
+from bilayer_graph.training.evaluation import ERROR_NAMES, Batch, MeanBody, evaluate
 
 try:
     import pytorch_lightning as pl
 
-    from bilayer_graph.training import BilayerTraining
+    from bilayer_graph.training.lightning import BilayerTraining
 except ImportError as error:
     raise SystemExit(f'{error}. Training needs the extra: pip install -e ".[train]"') from error
 

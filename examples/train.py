@@ -20,8 +20,8 @@ from bilayer_graph.body import BodyModel
 from bilayer_graph.command_line import positive
 from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.errors import InputError
-from bilayer_graph.evaluation import ERROR_NAMES
 from bilayer_graph.models import VARIANTS, build_model, load_model, save_model
+from bilayer_graph.training.evaluation import ERROR_NAMES
 from evaluate import HELD_OUT_SEED, print_errors
 
 try:
@@ -29,7 +29,7 @@ try:
     from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
     from pytorch_lightning.loggers import TensorBoardLogger
 
-    from bilayer_graph.training import BilayerTraining, FreshSamples
+    from bilayer_graph.training.lightning import BilayerTraining, FreshSamples
 except ImportError as error:
     raise SystemExit(f'{error}. Training needs the extra: pip install -e ".[train]"') from error
 

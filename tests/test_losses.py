@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bilayer_graph.losses import (
+from bilayer_graph.training.losses import (
     focal_regression_loss,
     joint_loss,
     pose_loss,

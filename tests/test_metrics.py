@@ -4,7 +4,7 @@ import torch
 from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
-from bilayer_graph.metrics import mpjpe, pa_mpjpe, procrustes_align, pve
+from bilayer_graph.training.metrics import mpjpe, pa_mpjpe, procrustes_align, pve
 
 
 def points(*shape, seed=0, dtype=torch.float64):

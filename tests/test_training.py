@@ -6,10 +6,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from bilayer_graph.body import BodyModel, axis_angle_to_matrix, project
-from bilayer_graph.evaluation import MeanBody, body_errors
 from bilayer_graph.models import HMROutput, bilayer_small
 from bilayer_graph.testing import assert_close, sample_features
-from bilayer_graph.training import (
+from bilayer_graph.training.evaluation import MeanBody, body_errors
+from bilayer_graph.training.lightning import (
     BilayerTraining,
     FreshSamples,
     mix_keypoints,
@@ -231,7 +231,7 @@ def test_a_training_runs(batch, body, monkeypatch):
         shares.append(share)
         return mix_keypoints(batch, share)
 
-    monkeypatch.setattr("bilayer_graph.training.mix_keypoints", mix)
+    monkeypatch.setattr("bilayer_graph.training.lightning.mix_keypoints", mix)
     torch.manual_seed(0)
     model = bilayer_small(body)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}

@@ -2,7 +2,7 @@
 
 from bilayer_graph.body.body_file import read_body_file
 from bilayer_graph.body.body_model import BodyModel, BodyOutput
-from bilayer_graph.body.camera import fit_camera, project
+from bilayer_graph.body.camera import UPRIGHT, fit_camera, project
 from bilayer_graph.body.joints import (
     BONES,
     COCO_NAMES,
@@ -15,6 +15,7 @@ from bilayer_graph.body.joints import (
     SMPL_TO_JOINTS,
     Skeleton,
 )
+from bilayer_graph.body.reduced import PlacedBones, ReducedBody
 from bilayer_graph.body.rotations import (
     axis_angle_to_matrix,
     matrix_to_axis_angle,
@@ -31,8 +32,11 @@ __all__ = [
     "SMPL_JOINT_NAMES",
     "SMPL_PARENTS",
     "SMPL_TO_JOINTS",
+    "UPRIGHT",
     "BodyModel",
     "BodyOutput",
+    "PlacedBones",
+    "ReducedBody",
     "Skeleton",
     "axis_angle_to_matrix",
     "fit_camera",

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+UPRIGHT = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+"""From body axes (x left, y up, z front) to camera axes (x right, y down, z forward)."""
+
 
 def project(points: Tensor, camera: Tensor) -> Tensor:
     r"""Project points with a weak-perspective camera, :math:`x = s (X_{xy} + t)`.

@@ -1,35 +1,43 @@
 """The human mesh recovery model and its parts."""
 
-from bilayer_graph.models.bilayer_hmr import BilayerHMR, HMROutput
+from bilayer_graph.models.bilayer_hmr import BilayerHMR
+from bilayer_graph.models.body_head import BodyHead
 from bilayer_graph.models.checkpoint import SHIPPED_WEIGHTS, load_model, save_model
+from bilayer_graph.models.config import PAPER, SMALL, ModelConfig
 from bilayer_graph.models.encoder import ImageEncoder, image_encoder
 from bilayer_graph.models.heads import CameraHead, NodeHead
 from bilayer_graph.models.node_features import JointFeatures, MeshFeatures
+from bilayer_graph.models.pose_features import PoseFeatures
+from bilayer_graph.models.readouts import FreeReadout, HMROutput, PosedReadout, SkeletonOutput
 from bilayer_graph.models.smpl_regressor import SMPLRegressor
 from bilayer_graph.models.template import Template, body_template
 from bilayer_graph.models.variants import (
     VARIANTS,
     assemble_model,
-    bilayer_paper,
-    bilayer_small,
     build_model,
 )
 
 __all__ = [
+    "PAPER",
     "SHIPPED_WEIGHTS",
+    "SMALL",
     "VARIANTS",
     "BilayerHMR",
+    "BodyHead",
     "CameraHead",
+    "FreeReadout",
     "HMROutput",
     "ImageEncoder",
     "JointFeatures",
     "MeshFeatures",
+    "ModelConfig",
     "NodeHead",
+    "PoseFeatures",
+    "PosedReadout",
     "SMPLRegressor",
+    "SkeletonOutput",
     "Template",
     "assemble_model",
-    "bilayer_paper",
-    "bilayer_small",
     "body_template",
     "build_model",
     "image_encoder",

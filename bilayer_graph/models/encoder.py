@@ -1,6 +1,7 @@
 """The image encoder: a torchvision backbone, its four stages and the pooled feature."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from bilayer_graph.errors import InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+PLAIN = (24, 48, 96, 192)
+"""Channels of the stages of the plain encoder."""
 
 
 class ImageEncoder(nn.Module):
@@ -51,7 +54,8 @@ def image_encoder(backbone: str, weights: str | Path | None = None) -> ImageEnco
     """Build the encoder over a torchvision backbone.
 
     Args:
-        backbone: ``"resnet50"`` (the paper's), ``"resnet18"`` or ``"mobilenet_v2"``.
+        backbone: ``"resnet50"`` (the paper's), ``"resnet18"``, ``"mobilenet_v2"``, or ``"plain"``:
+            seven convolutions that learn from nothing in minutes.
         weights: Name of torchvision weights, for example ``"IMAGENET1K_V2"`` (downloaded once by
             torchvision); a local ``.safetensors`` or ``.pth`` state dict of the torchvision model;
             or ``None`` for random weights.
@@ -62,8 +66,14 @@ def image_encoder(backbone: str, weights: str | Path | None = None) -> ImageEnco
     Raises:
         InputError: If the backbone or the weights do not exist or do not fit each other.
     """
-    if backbone not in _SPLITS:
-        raise InputError("backbone", backbone, "no such backbone", f"Give one of {sorted(_SPLITS)}")
+    if backbone not in (*_SPLITS, "plain"):
+        raise InputError(
+            "backbone", backbone, "no such backbone", f"Give one of {sorted([*_SPLITS, 'plain'])}"
+        )
+    if backbone == "plain":
+        if weights is not None:
+            raise InputError("weights", weights, "the plain encoder has none", "Leave them out")
+        return ImageEncoder(_plain_stages(PLAIN), PLAIN).to(memory_format=torch.channels_last)
     path = None if weights is None else Path(weights)
     local = path is not None and (path.exists() or path.suffix in (".safetensors", ".pth"))
     try:
@@ -100,6 +110,17 @@ def _load_backbone(net: nn.Module, path: Path, backbone: str) -> None:
     if missing or unexpected:
         problem = f"lacks {missing[:3]}, has unknown {unexpected[:3]}"
         raise InputError("weights", path, problem, remedy)
+
+
+def _plain_stages(channels: tuple[int, ...]) -> list[nn.Module]:
+    def layer(size: int, out: int, stride: int) -> nn.Sequential:
+        conv = nn.Conv2d(size, out, 3, stride, padding=1, bias=False)
+        return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
+
+    stages: list[nn.Module] = [nn.Sequential(layer(3, 16, 2), layer(16, channels[0], 2))]
+    for size, out in pairwise(channels):
+        stages.append(nn.Sequential(layer(size, out, 2), layer(out, out, 1)))
+    return stages
 
 
 def _split_resnet(net: Any) -> tuple[list[nn.Module], tuple[int, ...]]:

@@ -45,7 +45,7 @@ class JointFeatures(nn.Module):
     finite, is missing: of its input only the template joint remains.
 
     Args:
-        stage_channels: Number of channels of each feature map.
+        stage_channels: Number of channels of each feature map; none of a model without a picture.
         channels: Size of each output feature.
         joints: Template joints in metres, shape ``[J, 3]``.
         bones: Pairs of joints whose mean length is the side of a box.
@@ -67,27 +67,32 @@ class JointFeatures(nn.Module):
     ) -> None:
         super().__init__()
         self.bones = tuple(bones)
+        self.num_keypoints = joints.size(0)
         self.register_buffer("joints", joints, persistent=False)
         # One linear layer over the concatenation, as two: each part has its own initialisation.
         self.lin_position = nn.Linear(6, channels)
-        self.lin_patch = nn.Linear(sum(stage_channels), channels, bias=False)
+        width = sum(stage_channels)
+        self.lin_patch = nn.Linear(width, channels, bias=False) if width else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Reset the learnable parameters; patches count for nothing until they are of use."""
         self.lin_position.reset_parameters()
-        nn.init.zeros_(self.lin_patch.weight)
+        if self.lin_patch is not None:
+            nn.init.zeros_(self.lin_patch.weight)
 
     def forward(self, maps: list[Tensor], keypoints: Tensor) -> Tensor:
         """Return the features of the joints."""
         batch, num_joints, _ = keypoints.shape
         present = (keypoints[..., 2:] > 0) & keypoints.isfinite().all(dim=-1, keepdim=True)
         position, confidence = torch.where(present, keypoints, 0).split([2, 1], dim=-1)
-        patches = self._patches(maps, position, present[..., 0]) * present
         template = self.joints.expand(batch, num_joints, 3)
         with torch.autocast(keypoints.device.type, enabled=False):
             located = self.lin_position(torch.cat([position, confidence, template], dim=-1))
-        return located + self.lin_patch(patches)
+        # Without maps the picture counts for nothing, as in a new model.
+        if self.lin_patch is None or not maps:
+            return located
+        return located + self.lin_patch(self._patches(maps, position, present[..., 0]) * present)
 
     def _patches(self, maps: list[Tensor], position: Tensor, present: Tensor) -> Tensor:
         side = mean_bone_length(position, present, self.bones)
@@ -102,7 +107,7 @@ class MeshFeatures(nn.Module):
     where ``+`` inside the brackets concatenates; the image part is computed once an image.
 
     Args:
-        image_channels: Size of the pooled image feature.
+        image_channels: Size of the pooled image feature; 0 of a model without a picture.
         channels: Size of each output feature.
         vertices: Template vertices in metres, shape ``[N, 3]``.
 
@@ -117,16 +122,20 @@ class MeshFeatures(nn.Module):
         super().__init__()
         self.register_buffer("vertices", vertices, persistent=False)
         self.lin_position = nn.Linear(3, channels)
-        self.lin_image = nn.Linear(image_channels, channels, bias=False)
+        width = image_channels
+        self.lin_image = nn.Linear(width, channels, bias=False) if width else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Reset the learnable parameters; the image counts for nothing until it is of use."""
         self.lin_position.reset_parameters()
-        nn.init.zeros_(self.lin_image.weight)
+        if self.lin_image is not None:
+            nn.init.zeros_(self.lin_image.weight)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return the features of the vertices."""
         with torch.autocast(pooled.device.type, enabled=False):
             located = self.lin_position(self.vertices)
+        if self.lin_image is None:
+            return located.expand(pooled.size(0), -1, -1)
         return located + self.lin_image(pooled).unsqueeze(1)

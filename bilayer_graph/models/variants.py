@@ -1,49 +1,27 @@
-"""The named variants of the model."""
+"""Models put together: the named variants, and any other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bilayer_graph.body import BodyModel
+from torch import nn
+from torch_geometric.data import HeteroData
+
+from bilayer_graph.body import COCO_NAMES, COCO_TO_JOINTS, BodyModel, ReducedBody
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import BONE, DRIVES, EDGE, bilayer_graph
 from bilayer_graph.models.bilayer_hmr import BilayerHMR
-from bilayer_graph.models.encoder import ImageEncoder, image_encoder
+from bilayer_graph.models.body_head import BodyHead
+from bilayer_graph.models.config import PAPER, SMALL, ModelConfig
+from bilayer_graph.models.encoder import image_encoder
 from bilayer_graph.models.heads import CameraHead, NodeHead
 from bilayer_graph.models.node_features import JointFeatures, MeshFeatures
+from bilayer_graph.models.pose_features import PoseFeatures
+from bilayer_graph.models.readouts import FreeReadout, PosedReadout
 from bilayer_graph.models.smpl_regressor import SMPLRegressor
-from bilayer_graph.models.template import body_template
+from bilayer_graph.models.template import Template, body_template
 from bilayer_graph.nn import BilayerBlock, FusionConv, StaticGraph
 
-
-def bilayer_paper(body: BodyModel, weights: str | Path | None = None) -> BilayerHMR:
-    """Build the paper's model: ResNet-50 at 224 pixels, 1723 vertices, width 512, 5 blocks.
-
-    Args:
-        body: The body that gives the template.
-        weights: Weights of the backbone, as :func:`~bilayer_graph.models.image_encoder` takes them.
-    """
-    return assemble_model(body, image_encoder("resnet50", weights))
-
-
-def bilayer_small(body: BodyModel, weights: str | Path | None = None) -> BilayerHMR:
-    """Build a model that trains on a CPU: MobileNetV2 at 128 pixels, 431 vertices, width 128.
-
-    Args:
-        body: The body that gives the template.
-        weights: Weights of the backbone, as :func:`~bilayer_graph.models.image_encoder` takes them.
-    """
-    return assemble_model(
-        body,
-        image_encoder("mobilenet_v2", weights),
-        image_size=128,
-        num_vertices=431,
-        channels=128,
-        num_blocks=3,
-        regressor_width=512,
-    )
-
-
-VARIANTS: dict[str, Callable[..., BilayerHMR]] = {"paper": bilayer_paper, "small": bilayer_small}
+VARIANTS: dict[str, ModelConfig] = {"paper": PAPER, "small": SMALL}
 
 
 def build_model(variant: str, body: BodyModel, weights: str | Path | None = None) -> BilayerHMR:
@@ -59,61 +37,98 @@ def build_model(variant: str, body: BodyModel, weights: str | Path | None = None
     """
     if variant not in VARIANTS:
         raise InputError("variant", variant, "no such variant", f"Give one of {sorted(VARIANTS)}")
-    return VARIANTS[variant](body, weights)
+    return assemble_model(VARIANTS[variant], body, weights)
 
 
 def assemble_model(
-    body: BodyModel,
-    encoder: ImageEncoder,
-    *,
-    image_size: int = 224,
-    num_vertices: int = 1723,
-    channels: int = 512,
-    num_blocks: int = 5,
-    regressor_width: int = 1024,
+    config: ModelConfig, body: BodyModel, weights: str | Path | None = None
 ) -> BilayerHMR:
-    """Build a model of any size around an image encoder; by default the paper's sizes.
+    """Build a model of any size.
 
     Args:
+        config: Its sizes and parts.
         body: The body that gives the template.
-        encoder: The image encoder.
-        image_size: Side of the pictures in pixels.
-        num_vertices: A mesh size of the body, as :func:`~bilayer_graph.models.body_template`.
-        channels: Width :math:`C` of the blocks, a multiple of 16.
-        num_blocks: Number of Bilayer-Graph blocks.
-        regressor_width: Width of the SMPL regressor's hidden layers.
+        weights: Weights of the backbone, as :func:`~bilayer_graph.models.image_encoder` takes them.
 
     Raises:
-        InputError: If the body has no mesh of this size, or the width is no multiple of 16.
+        InputError: If the body has no mesh of this size or no keypoints beyond its joints, the
+            width is no multiple of 16, or the weights cannot be used.
     """
-    template = body_template(body, num_vertices)
+    encoder = None if config.backbone == "none" else image_encoder(config.backbone, weights)
+    template = body_template(body, config.num_vertices)
     graph = bilayer_graph(template.joints, template.vertices, template.faces)
-    num_joints = template.joints.size(0)
-    size = (num_joints, num_vertices)
-    half = channels // 2
-    fusion = graph[DRIVES].edge_index, graph[DRIVES].edge_weight
+    num_joints, image_channels = template.joints.size(0), encoder.channels if encoder else ()
+    width = config.channels
     return BilayerHMR(
         encoder=encoder,
-        joint_features=JointFeatures(
-            encoder.channels, channels, template.joints, body.skeleton.bones
-        ),
-        mesh_features=MeshFeatures(encoder.channels[-1], channels, template.vertices),
-        skeleton=StaticGraph(graph[BONE].edge_index, graph[BONE].edge_weight, (num_joints,) * 2),
-        mesh=StaticGraph(graph[EDGE].edge_index, graph[EDGE].edge_weight, (num_vertices,) * 2),
-        blocks=[
-            BilayerBlock(
-                channels,
-                channels,
-                FusionConv(half, half, *fusion, size=size, bidirectional=True),
-            )
-            for _ in range(num_blocks)
-        ],
-        skeleton_head=NodeHead(channels, 3),
-        mesh_head=NodeHead(channels, 3),
-        camera_head=CameraHead(channels),
-        regressor=SMPLRegressor(
-            template.vertices, len(body.parents), regressor_width, body.shapedirs.size(-1)
-        ),
+        joint_features=_joint_features(config, body, template, image_channels),
+        mesh_features=MeshFeatures(sum(image_channels[-1:]), width, template.vertices),
+        skeleton=_static(graph, BONE, num_joints),
+        mesh=_static(graph, EDGE, config.num_vertices),
+        blocks=[_block(config, graph) for _ in range(config.num_blocks)],
+        readout=_READOUTS[config.readout](config, body, template),
         template=template,
-        image_size=image_size,
+        config=config,
     )
+
+
+def _static(graph: HeteroData, edge: tuple[str, str, str], nodes: int) -> StaticGraph:
+    return StaticGraph(graph[edge].edge_index, graph[edge].edge_weight, (nodes, nodes))
+
+
+def _block(config: ModelConfig, graph: HeteroData) -> BilayerBlock:
+    size = graph["joint"].num_nodes, graph["vertex"].num_nodes
+    half = config.channels // 2
+    edges = graph[DRIVES].edge_index, graph[DRIVES].edge_weight
+    fusion = FusionConv(half, half, *edges, size=size, bidirectional=True)
+    block = BilayerBlock(config.channels, config.channels, fusion, config.norm)
+    if config.readout == "posed":
+        # The graphs start apart, so that the skeleton can be trained alone first.
+        for fused in block.fusions:
+            nn.init.zeros_(fused.lin_out.weight)
+            nn.init.zeros_(fused.lin_out.bias)
+    return block
+
+
+def _joint_features(
+    config: ModelConfig, body: BodyModel, template: Template, image_channels: Sequence[int]
+) -> JointFeatures | PoseFeatures:
+    features = JointFeatures(image_channels, config.channels, template.joints, body.skeleton.bones)
+    if config.joint_input == "node":
+        return features
+    rows: Sequence[int] = range(template.joints.size(0))
+    if config.face:
+        if body.keypoint_regressor.size(0) != len(COCO_NAMES):
+            remedy = "Give face=False for a body that is no human"
+            raise InputError("face", True, "the body has no COCO keypoints", remedy)
+        rows = COCO_TO_JOINTS
+    number = body.keypoint_regressor.size(0) if config.face else len(rows)
+    return PoseFeatures(features, number, rows, config.channels, config.hidden)
+
+
+def _free_readout(config: ModelConfig, body: BodyModel, template: Template) -> FreeReadout:
+    betas = body.shapedirs.size(-1)
+    return FreeReadout(
+        skeleton_head=NodeHead(config.channels, 3, config.norm),
+        mesh_head=NodeHead(config.channels, 3, config.norm),
+        camera_head=CameraHead(config.channels, config.norm),
+        regressor=SMPLRegressor(template.vertices, len(body.parents), config.hidden, betas),
+        joint_regressor=template.joint_regressor,
+    )
+
+
+def _posed_readout(config: ModelConfig, body: BodyModel, template: Template) -> PosedReadout:
+    joints, betas = template.joints.size(0), body.shapedirs.size(-1)
+    return PosedReadout(
+        skeleton_head=NodeHead(config.channels, 3, config.norm),
+        body_head=BodyHead(joints, config.channels, len(body.parents), betas),
+        mesh_head=NodeHead(config.channels, 3, config.norm),
+        body=ReducedBody(body, template.index),
+        joint_regressor=template.joint_regressor,
+    )
+
+
+_READOUTS: dict[str, Callable[..., FreeReadout | PosedReadout]] = {
+    "free": _free_readout,
+    "posed": _posed_readout,
+}

@@ -6,7 +6,7 @@ import torch
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import HMROutput, bilayer_paper, bilayer_small, build_model
 from bilayer_graph.testing import assert_close, largest_output, sample_features, sighted
-from bilayer_graph.training import total_loss
+from bilayer_graph.training.lightning import total_loss
 
 SHAPES = {
     "joints": (12, 3),

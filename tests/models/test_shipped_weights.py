@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from bilayer_graph.data import SyntheticBodies
-from bilayer_graph.evaluation import MeanBody, body_errors
-from bilayer_graph.metrics import mpjpe, pve
 from bilayer_graph.models import load_model
+from bilayer_graph.training.evaluation import MeanBody, body_errors
+from bilayer_graph.training.metrics import mpjpe, pve
 
 
 @pytest.fixture(scope="module")

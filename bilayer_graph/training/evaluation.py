@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bilayer_graph import metrics
 from bilayer_graph.body import HUMAN, BodyModel
 from bilayer_graph.models import BilayerHMR, HMROutput
+from bilayer_graph.training import metrics
 
 ERROR_NAMES = {
     "mpjpe": "MPJPE",

@@ -1,0 +1,6 @@
+"""Synthetic people to train on: poses, views, 2D joints as a detector finds them."""
+
+from bilayer_graph.synthetic.geometry import GeometrySamples
+from bilayer_graph.synthetic.pose_bank import PoseBank
+
+__all__ = ["GeometrySamples", "PoseBank"]

@@ -1,0 +1,113 @@
+"""Samples without pictures: 2D keypoints in, joints and vertices out, thousands a second."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bilayer_graph.body import BodyModel
+from bilayer_graph.body.joints import COCO_NAMES, SMPL_JOINT_NAMES
+from bilayer_graph.body.reduced import PlacedBones, ReducedBody
+from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.detections import crop_box, detect, perfect
+from bilayer_graph.synthetic.pose_bank import PoseBank
+from bilayer_graph.synthetic.viewpoints import look_at, sample_orientations, sample_views
+
+_SHAPE_LIMIT = 2.5
+_HEAD = SMPL_JOINT_NAMES.index("head")
+_FACE = COCO_NAMES.index("left_shoulder")
+
+
+class GeometrySamples(Dataset[dict[str, Tensor]]):
+    """People as a detector sees them, and where they are: item k is the k-th batch.
+
+    Sample ``i`` of all batches depends on ``seed`` and ``i`` only. Labels are in the axes of a
+    camera that looks at the centre of the crop, so that they do not depend on where in its picture
+    a person stands.
+
+    Args:
+        body: The body.
+        vertex_index: The vertices to return, ``[N]``.
+        poses: Where the poses come from.
+        batch_size: Samples an item.
+        batches: Number of items.
+        seed: Seed of the samples.
+        noise: Whether a detector found the keypoints; otherwise they are true.
+
+    Sample (float32, crop coordinates in [-1, 1], metres in camera axes, pelvis at the origin):
+        - ``keypoints`` ``[B, 17, 3]``: x, y, confidence in COCO's order; zeros where missed.
+        - ``keypoints_true`` ``[B, 12, 2]``: the projected joints.
+        - ``joints`` ``[B, 12, 3]``, ``vertices`` ``[B, N, 3]``.
+        - ``rotations`` ``[B, 24, 3, 3]``: of the bones in camera axes.
+        - ``betas`` ``[B, 10]``.
+    """
+
+    def __init__(
+        self,
+        body: BodyModel,
+        vertex_index: Tensor,
+        poses: PoseBank,
+        batch_size: int,
+        batches: int,
+        seed: int = 0,
+        noise: bool = True,
+    ) -> None:
+        self.body = ReducedBody(body, vertex_index)
+        self.poses = poses
+        self.batch_size = batch_size
+        self.batches = batches
+        self.seed = seed
+        self.noise = noise
+
+    def __len__(self) -> int:
+        return self.batches
+
+    @torch.no_grad()
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        first = range(self.batches)[number] * self.batch_size
+        draws = Draws(self.seed, torch.arange(first, first + self.batch_size))
+        betas, bones = self._people(draws)
+        joints, points = self.body.joints(bones), self.body.keypoints(bones)
+        views = sample_views(draws, joints)
+        seen, facing = views.project(points), _facing(bones.turn)
+        detections = detect(draws, seen, facing) if self.noise else perfect(seen, facing)
+        centre, side = crop_box(detections)
+        side = side * draws.uniform("zoom", low=0.93, high=1.09)
+        centre = centre + 0.04 * draws.uniform("shift", 2, low=-1.0) * side.unsqueeze(1)
+        confidence = detections.confidence.unsqueeze(-1)
+        found = _to_crop(detections.points, centre, side) * (confidence > 0)
+        bones = bones.turned(look_at(centre))
+        return {
+            "keypoints": torch.cat([found, confidence], dim=-1),
+            "keypoints_true": _to_crop(views.project(joints), centre, side),
+            "joints": self.body.joints(bones),
+            "vertices": self.body.vertices(bones),
+            "rotations": bones.turn,
+            "betas": betas,
+        }
+
+    def _people(self, draws: Draws) -> tuple[Tensor, PlacedBones]:
+        betas = draws.normal("betas", self.body.num_betas).clamp(-_SHAPE_LIMIT, _SHAPE_LIMIT)
+        pose, postures = self.poses.sample(draws)
+        root = sample_orientations(draws, pose[:, 0], postures)
+        pose = torch.cat([root.unsqueeze(1), pose[:, 1:]], dim=1)
+        return betas, self.body.place(self.body.absolute(pose), betas)
+
+
+def _to_crop(points: Tensor, centre: Tensor, side: Tensor) -> Tensor:
+    return 2 * (points - centre.unsqueeze(1)) / side.view(-1, 1, 1)
+
+
+def _facing(turn: Tensor) -> Tensor:
+    """Which keypoints the head does not hide from the camera, ``[B, 17]``."""
+    # Depth of the head's left and front axes: negative towards the camera.
+    left, front = turn[:, _HEAD, 2, 0], turn[:, _HEAD, 2, 2]
+    seen = torch.ones(len(turn), len(COCO_NAMES), dtype=torch.bool)
+    for place, name in enumerate(COCO_NAMES[:_FACE]):
+        side = {"left": left, "right": -left}.get(name.split("_")[0], torch.zeros_like(left))
+        if name.endswith("ear"):
+            seen[:, place] = side + 0.3 * front < 0.3
+        else:
+            seen[:, place] = front + 0.3 * side < 0.2
+    return seen

@@ -1,0 +1,1 @@
+"""Training and evaluation: loss terms, metrics, and the tasks that Lightning runs."""
