@@ -1,14 +1,21 @@
 """What the model benchmark times: a block, the head, a baseline and the whole models."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mesh_baseline import MeshOnlyHead
 from torch import Tensor, nn
 
 from bilayer_graph.body import BodyModel
-from bilayer_graph.models import BilayerHMR, assemble_model, build_model, image_encoder
+from bilayer_graph.models import (
+    PAPER,
+    BilayerHMR,
+    FreeReadout,
+    ImageEncoder,
+    assemble_model,
+    build_model,
+)
 
 CHANNELS = 256
 """Width of the block, the head and the baseline."""
@@ -44,8 +51,7 @@ class Subject:
 
 def wide_model(device: torch.device) -> BilayerHMR:
     """Return the model that the block and the head are parts of: 1723 vertices, 256 channels."""
-    encoder = image_encoder("resnet50")
-    return assemble_model(BodyModel.load(), encoder, channels=CHANNELS).to(device)
+    return assemble_model(replace(PAPER, channels=CHANNELS), BodyModel.load()).to(device)
 
 
 def block(device: torch.device) -> Subject:
@@ -66,10 +72,12 @@ def block(device: torch.device) -> Subject:
 def head(device: torch.device) -> Subject:
     """Return the model without its image encoder and its SMPL regressor."""
     model = wide_model(device)
-    others = {*model.encoder.parameters(), *model.regressor.parameters()}
+    readout = model.readout
+    assert isinstance(readout, FreeReadout)
+    others = {*encoder_of(model).parameters(), *readout.regressor.parameters()}
 
     def run(keypoints: Tensor, pooled: Tensor, *maps: Tensor) -> Tensors:
-        return model.forward_head(list(maps), pooled, keypoints)
+        return readout.points(model.forward_graphs(list(maps), pooled, keypoints))
 
     def inputs(batch: int) -> Tensors:
         sides = [model.image_size // stride for stride in STRIDES]
@@ -78,7 +86,7 @@ def head(device: torch.device) -> Subject:
             torch.randn(batch, channels, side, side, device=device).contiguous(
                 memory_format=torch.channels_last
             )
-            for channels, side in zip(model.encoder.channels, sides, strict=True)
+            for channels, side in zip(encoder_of(model).channels, sides, strict=True)
         ]
         return keypoints(model, batch), maps[-1].mean(dim=(2, 3)), *maps
 
@@ -93,10 +101,16 @@ def head(device: torch.device) -> Subject:
     )
 
 
+def encoder_of(model: BilayerHMR) -> ImageEncoder:
+    """Return the image encoder of a model that has one."""
+    assert model.encoder is not None
+    return model.encoder
+
+
 def mesh_only_head(device: torch.device) -> Subject:
     """Return the baseline without a skeleton, over the same mesh and the same image feature."""
     model = wide_model(device)
-    image_channels = model.encoder.channels[-1]
+    image_channels = encoder_of(model).channels[-1]
     vertices = model.mesh_features.vertices
     baseline = MeshOnlyHead(image_channels, CHANNELS, vertices, model.mesh).to(device)
     return Subject(
@@ -114,19 +128,22 @@ def whole(variant: str, device: torch.device) -> Subject:
     """Return a whole model, from pictures and keypoints to pose and shape."""
     model = build_model(variant, BodyModel.load()).to(device)
 
-    def run(image: Tensor, points: Tensor) -> Tensors:
+    def run(*given: Tensor) -> Tensors:
+        image, points = given if model.encoder is not None else (None, *given)
         out = model(image, points)
         mesh = out.joints, out.vertices, out.mesh_joints
         return *mesh, out.camera, out.global_orient, out.body_pose, out.betas
 
     def inputs(batch: int) -> Tensors:
+        if model.encoder is None:
+            return (keypoints(model, batch),)
         image = torch.rand(batch, 3, model.image_size, model.image_size, device=device)
         return image, keypoints(model, batch)
 
     return Subject(
         op=f"{variant} model",
         vertices=model.mesh().size[0],
-        channels=model.mesh_head.norm.channels,
+        channels=model.config.channels,
         module=model,
         run=run,
         inputs=inputs,
@@ -135,9 +152,9 @@ def whole(variant: str, device: torch.device) -> Subject:
 
 
 def keypoints(model: BilayerHMR, batch: int) -> Tensor:
-    """Draw joints around the middle of the picture, with some confidence: ``[B, 12, 3]``."""
-    joints = model.joint_features.joints
-    normal = torch.randn(batch, joints.size(0), 3, device=joints.device)
+    """Draw points around the middle of the picture, with some confidence: ``[B, K, 3]``."""
+    number, device = model.joint_features.num_keypoints, model.vertex_index.device
+    normal = torch.randn(batch, number, 3, device=device)
     return torch.cat([0.5 * normal[..., :2], normal[..., 2:].sigmoid()], dim=2)
 
 

@@ -35,7 +35,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from bilayer_graph.body import LEFT_RIGHT, SMPL_JOINT_NAMES, BodyModel, project
-from bilayer_graph.command_line import picture_path
+from bilayer_graph.cli.numbers import picture_path
 from bilayer_graph.data.render import shade
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, Template, body_template, load_model
@@ -202,8 +202,8 @@ def draw(
     rgb, mask = shade(
         vertices.expand(count, -1, -1),
         body.faces,
-        camera.expand(count, 3),
-        PANEL,
+        (project(vertices[None], camera[None]) + 1).expand(count, -1, -1) * (PANEL / 2),
+        (PANEL, PANEL),
         blend(fine),
     )
     pictures = ((rgb * mask + (1 - mask) * PAPER / 255) * 255).round().byte().permute(0, 2, 3, 1)

@@ -18,6 +18,7 @@ The last row is told which way the animal faces, which the model has to see for 
 import argparse
 import math
 import sys
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,11 +27,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bilayer_graph.body import BodyModel, Skeleton, axis_angle_to_matrix, project
-from bilayer_graph.command_line import picture_path, positive
+from bilayer_graph.cli.numbers import picture_path, positive
 from bilayer_graph.data.backgrounds import sample_backgrounds
 from bilayer_graph.data.draws import Draws
 from bilayer_graph.data.occluders import add_occluders
@@ -43,7 +44,7 @@ from bilayer_graph.data.shading import Light, Normals
 from bilayer_graph.data.views import sample_cameras
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.levels import decimate
-from bilayer_graph.models import BilayerHMR, ImageEncoder, assemble_model
+from bilayer_graph.models import BilayerHMR, ModelConfig, assemble_model
 from bilayer_graph.training import metrics
 from bilayer_graph.training.evaluation import ERROR_NAMES, Batch, MeanBody, evaluate
 
@@ -338,19 +339,6 @@ def detect(draws: Draws, sample: Batch, seen: Tensor) -> Tensor:
     return found.masked_fill(missed[..., None], 0.0)
 
 
-def build_encoder(channels: tuple[int, ...] = (24, 48, 96, 192)) -> ImageEncoder:
-    """Return a plain convolutional encoder, small enough to learn from nothing in minutes."""
-
-    def layer(size: int, out: int, stride: int) -> nn.Sequential:
-        conv = nn.Conv2d(size, out, 3, stride, padding=1, bias=False)
-        return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
-
-    stages: list[nn.Module] = [nn.Sequential(layer(3, 16, 2), layer(16, channels[0], 2))]
-    for size, out in pairwise(channels):
-        stages.append(nn.Sequential(layer(size, out, 2), layer(out, out, 1)))
-    return ImageEncoder(stages, channels)
-
-
 def main() -> int:
     """Build, train, measure and draw; return the exit status."""
     try:
@@ -377,15 +365,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Train on fresh pictures, measure on held-out ones and draw some of them."""
     pl.seed_everything(arguments.seed)
     body = build_body()
-    model = assemble_model(
-        body,
-        build_encoder(),
+    config = ModelConfig(
+        backbone="plain",
         image_size=IMAGE_SIZE,
         num_vertices=NETWORK_VERTICES,
         channels=128,
         num_blocks=3,
-        regressor_width=256,
+        hidden=256,
     )
+    model = assemble_model(config, body)
     size = arguments.batch_size
     training_set = Quadrupeds(body, arguments.steps, size, arguments.seed)
     trainer = pl.Trainer(
@@ -435,6 +423,11 @@ def mean_pose_errors(body: BodyModel, drawn: Batch, held_out: Batch) -> Batch:
     }
 
 
+def project_person(camera: Tensor, points: Tensor) -> Tensor:
+    """Return crop coordinates ``[N, 2]`` of points ``[N, 3]``."""
+    return project(points[None], camera[None])[0]
+
+
 @torch.no_grad()
 def draw(model: BilayerHMR, body: BodyModel, batch: Batch) -> Image.Image:
     """Return a row for each of some samples: input and 2D joints, overlay, two other views."""
@@ -448,7 +441,7 @@ def draw(model: BilayerHMR, body: BodyModel, batch: Batch) -> Image.Image:
             full[row],
             body.faces,
             out.joints[row],
-            out.camera[row],
+            partial(project_person, out.camera[row]),
             body.skeleton,
         )
         for row in range(min(SHOWN, len(full)))

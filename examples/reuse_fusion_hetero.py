@@ -40,7 +40,7 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.nn import HeteroConv, MessagePassing, SAGEConv
 from torch_geometric.utils import to_dense_adj
 
-from bilayer_graph.command_line import picture_path, positive
+from bilayer_graph.cli.numbers import picture_path, positive
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import fusion_graph, point_graph
 from bilayer_graph.nn import FusionConv

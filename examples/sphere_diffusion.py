@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import SimpleConv
 
-from bilayer_graph.command_line import picture_path, positive
+from bilayer_graph.cli.numbers import picture_path, positive
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import multilevel_graph
 from bilayer_graph.nn import BilayerBlock, FusionConv, GCNBlock, GroupNorm, StaticGraph

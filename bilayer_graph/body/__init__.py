@@ -1,8 +1,8 @@
-"""Body models, their files, joint orders, rotations and the weak-perspective camera."""
+"""Body models, their files, joint orders, rotations and cameras."""
 
 from bilayer_graph.body.body_file import read_body_file
 from bilayer_graph.body.body_model import BodyModel, BodyOutput
-from bilayer_graph.body.camera import UPRIGHT, fit_camera, project
+from bilayer_graph.body.camera import UPRIGHT, PerspectiveCamera, fit_camera, project
 from bilayer_graph.body.joints import (
     BONES,
     COCO_NAMES,
@@ -15,15 +15,25 @@ from bilayer_graph.body.joints import (
     SMPL_TO_JOINTS,
     Skeleton,
 )
+from bilayer_graph.body.mirror import (
+    COCO_LEFT_RIGHT,
+    mirror_joints,
+    mirror_keypoints,
+    mirror_order,
+    mirror_rotations,
+)
 from bilayer_graph.body.reduced import PlacedBones, ReducedBody
 from bilayer_graph.body.rotations import (
     axis_angle_to_matrix,
+    gram_schmidt,
+    look_at,
     matrix_to_axis_angle,
     nearest_rotation,
 )
 
 __all__ = [
     "BONES",
+    "COCO_LEFT_RIGHT",
     "COCO_NAMES",
     "COCO_TO_JOINTS",
     "HUMAN",
@@ -35,12 +45,19 @@ __all__ = [
     "UPRIGHT",
     "BodyModel",
     "BodyOutput",
+    "PerspectiveCamera",
     "PlacedBones",
     "ReducedBody",
     "Skeleton",
     "axis_angle_to_matrix",
     "fit_camera",
+    "gram_schmidt",
+    "look_at",
     "matrix_to_axis_angle",
+    "mirror_joints",
+    "mirror_keypoints",
+    "mirror_order",
+    "mirror_rotations",
     "nearest_rotation",
     "project",
     "read_body_file",

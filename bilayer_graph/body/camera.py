@@ -1,10 +1,34 @@
-"""Weak-perspective camera: a scale and a shift in the picture plane."""
+"""Cameras: perspective, and weak perspective, a scale and a shift in the picture plane."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 UPRIGHT = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 """From body axes (x left, y up, z front) to camera axes (x right, y down, z forward)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PerspectiveCamera:
+    r"""A pinhole camera, and the place of one person before it.
+
+    .. math:: u = f \, (X + T)_{xy} / (X + T)_z + c
+
+    Attributes:
+        focal: Focal length in pixels.
+        centre: Where the optical axis meets the picture, ``[2]``, pixels.
+        place: Where the person's origin is, ``[3]``, metres in camera axes.
+    """
+
+    focal: float
+    centre: Tensor
+    place: Tensor
+
+    def project(self, points: Tensor) -> Tensor:
+        """Return where points ``[N, 3]`` of the person are in the picture, ``[N, 2]`` in pixels."""
+        moved = points + self.place
+        return self.focal * moved[:, :2] / moved[:, 2:].clamp_min(0.05) + self.centre
 
 
 def project(points: Tensor, camera: Tensor) -> Tensor:

@@ -60,6 +60,10 @@ class ReducedBody(nn.Module):
     template: Tensor
     directions: Tensor
     weights: Tensor
+    joint_points: Tensor
+    joint_weights: Tensor
+    keypoint_points: Tensor
+    keypoint_weights: Tensor
 
     def __init__(self, body: BodyModel, index: Tensor) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """Rotations between axis-angle vectors, matrices and unconstrained 3 x 3 outputs."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -92,3 +93,29 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
         change = rotation.mT @ (matrix - fixed)
         turn = (right_t @ (change - change.mT) @ right / sums).triu(1)
         return rotation + rotation @ right @ (turn - turn.mT) @ right_t
+
+
+def gram_schmidt(columns: Tensor) -> Tensor:
+    """Return rotations ``[.., 3, 3]`` whose first columns span two vectors, ``[.., 2, 3]``."""
+    first, second = columns.unbind(-2)
+    first = F.normalize(first, dim=-1)
+    along = (first * second).sum(-1, keepdim=True)
+    second = F.normalize(second - along * first, dim=-1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
+
+
+def look_at(tangents: Tensor) -> Tensor:
+    """Return the rotation from camera axes to those of a camera that looks at a point.
+
+    Args:
+        tangents: ``x / z`` and ``y / z`` of the point, ``[B, 2]``.
+
+    Returns:
+        The smallest such rotation, ``[B, 3, 3]``: it maps the ray to the point on the z axis.
+    """
+    ray = F.normalize(F.pad(tangents, (0, 1), value=1.0), dim=1)
+    x, y, z = ray.unbind(1)
+    axis = torch.stack([y, -x, torch.zeros_like(x)], dim=1)
+    sine = axis.norm(dim=1, keepdim=True)
+    angle = torch.atan2(sine, z.unsqueeze(1))
+    return axis_angle_to_matrix(axis / sine.clamp_min(1e-9) * angle)

@@ -1,10 +1,12 @@
 """The picture that shows a prediction: input, overlay, two other views, the skeleton drawn in."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from bilayer_graph.body import HUMAN, Skeleton, project
+from bilayer_graph.body import HUMAN, Skeleton
 from bilayer_graph.data.render import shade
 
 _LEFT, _MIDDLE, _RIGHT = (66, 135, 245), (240, 200, 60), (235, 87, 87)
@@ -20,18 +22,18 @@ def overlay(
     vertices: Tensor,
     faces: Tensor,
     joints: Tensor,
-    camera: Tensor,
+    project: Callable[[Tensor], Tensor],
     skeleton: Skeleton = HUMAN,
 ) -> Image.Image:
     """Draw four panels: the input with its keypoints, the mesh over it, from the side, from above.
 
     Args:
         crop: Picture of the person or thing, ``[3, S, S]``, RGB in [0, 1].
-        keypoints: 2D joints in crop coordinates with confidence, ``[J, 3]``.
+        keypoints: The skeleton's 2D joints in crop coordinates with confidence, ``[J, 3]``.
         vertices: Mesh in camera axes in metres, ``[V, 3]``.
         faces: Triangles, ``[F, 3]``.
         joints: Skeleton in camera axes in metres, ``[J, 3]``.
-        camera: Weak perspective ``(s, tx, ty)``, ``[3]``.
+        project: From points ``[N, 3]`` in camera axes to crop coordinates ``[N, 2]``.
         skeleton: Bones and names of the joints.
 
     Returns:
@@ -39,33 +41,58 @@ def overlay(
         the whole mesh, in the scale of the picture where that fits.
     """
     size = crop.size(-1)
-    views = [(vertices, joints, camera)]
+    views = [(vertices, project(vertices), project(joints))]
+    scale = _extent(views[0][1]) / _extent(vertices[:, :2])
     for turn in (_SIDE, _ABOVE):
         turned = vertices @ turn.t()
         low, high = turned.amin(0)[:2], turned.amax(0)[:2]
         # A close crop, or a body deeper than it is tall, would leave the panel.
-        scale = torch.minimum(camera[:1], 2 * _FILLED / (high - low).max())
-        views.append((turned, joints @ turn.t(), torch.cat([scale, -(low + high) / 2])))
-    rgb, mask = shade(
-        torch.stack([view[0] for view in views]),
-        faces,
-        torch.stack([view[2] for view in views]),
-        size,
-    )
+        fitting = torch.minimum(scale, 2 * _FILLED / (high - low).max())
+        middle = (low + high) / 2
+        bones = joints @ turn.t()
+        flat = fitting * (turned[:, :2] - middle), fitting * (bones[:, :2] - middle)
+        views.append((turned, *flat))
+    meshes, points2d, joints2d = (torch.stack(tensors) for tensors in zip(*views, strict=True))
+    rgb, mask = shade(meshes, faces, (points2d + 1) * (size / 2), (size, size))
     paper = torch.full_like(crop, _PAPER)
-    grounds = torch.stack([crop, paper, paper])
-    shaded = mask * rgb + (1 - mask) * grounds
+    shaded = mask * rgb + (1 - mask) * torch.stack([crop, paper, paper])
     canvas = Image.new("RGB", (4 * size, size))
     known = keypoints[:, 2] > 0
     panels = [(crop, keypoints[:, :2], known)]
-    for picture, (_, points3d, view_camera) in zip(shaded, views, strict=True):
-        panels.append((picture, project(points3d[None], view_camera[None])[0], known | True))
+    panels += [(shaded[i], joints2d[i], known | True) for i in range(len(views))]
     for place, (picture, points, drawn) in enumerate(panels):
-        pixels = (picture * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-        panel = Image.fromarray(pixels)
+        panel = to_image(picture)
         _draw_skeleton(panel, skeleton, (points.cpu() + 1) * size / 2, drawn.cpu())
         canvas.paste(panel, (place * size, 0))
     return canvas
+
+
+def lay_over(
+    picture: Tensor, meshes: Sequence[Tensor], faces: Tensor, pixels: Sequence[Tensor]
+) -> Image.Image:
+    """Draw meshes over their picture; the nearer one covers the other.
+
+    Args:
+        picture: ``[3, H, W]``, RGB in [0, 1].
+        meshes: One a person, ``[V, 3]``, metres in camera axes, all around one origin.
+        faces: Triangles that all share, ``[F, 3]``.
+        pixels: Where their vertices are in the picture, ``[V, 2]`` each.
+    """
+    count = meshes[0].size(0)
+    joined = torch.cat([faces + i * count for i in range(len(meshes))])
+    size = picture.size(1), picture.size(2)
+    rgb, mask = shade(torch.cat(list(meshes))[None], joined, torch.cat(list(pixels))[None], size)
+    return to_image((mask * rgb + (1 - mask) * picture)[0])
+
+
+def to_image(picture: Tensor) -> Image.Image:
+    """Return a picture ``[3, H, W]`` of RGB in [0, 1] as 8 bits."""
+    pixels = (picture * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
+    return Image.fromarray(pixels.cpu().numpy())
+
+
+def _extent(points: Tensor) -> Tensor:
+    return (points.amax(0) - points.amin(0)).amax()
 
 
 def _draw_skeleton(panel: Image.Image, skeleton: Skeleton, points: Tensor, drawn: Tensor) -> None:

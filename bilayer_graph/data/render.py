@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bilayer_graph.body.camera import project
 from bilayer_graph.data.rasterizer import Hits, rasterize_hits
 from bilayer_graph.data.shading import Normals
 
@@ -18,34 +17,37 @@ _AMBIENT = 0.35
 
 @torch.no_grad()
 def shade(
-    vertices: Tensor, faces: Tensor, camera: Tensor, size: int, colours: Tensor | None = None
+    vertices: Tensor,
+    faces: Tensor,
+    points2d: Tensor,
+    size: tuple[int, int],
+    colours: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Renders meshes like clay, with smooth normals and 2 x 2 samples a pixel.
 
     Args:
         vertices: [B, V, 3] camera axes (x right, y down, z forward), metres.
         faces: [F, 3] int64, counter-clockwise seen from outside.
-        camera: [B, 3] weak perspective (s, tx, ty) to crop coordinates in [-1, 1].
-        size: Side of the pictures in pixels.
+        points2d: [B, V, 2] where the vertices are in the pictures, in pixels.
+        size: Height and width of the pictures in pixels.
         colours: [B, V, 3] RGB in [0, 1] of the vertices; the colour of clay if ``None``.
 
     Returns:
-        RGB [B, 3, size, size] in [0, 1], and the covered share of each pixel [B, 1, size, size]:
+        RGB [B, 3, H, W] in [0, 1], and the covered share of each pixel [B, 1, H, W]:
         ``mask * rgb + (1 - mask) * photo`` lays the mesh over a photo.
     """
-    fine = 2 * size
-    pixels = (project(vertices, camera) + 1) * (fine / 2)
-    hits = rasterize_hits(pixels, vertices[..., 2], faces, fine, fine)
+    height, width = 2 * size[0], 2 * size[1]
+    hits = rasterize_hits(2 * points2d, vertices[..., 2], faces, height, width)
     normals = Normals(faces, vertices.shape[1])(vertices)
     normal = F.normalize(interpolate(normals, faces, hits), dim=-1)
     lamp = F.normalize(normal.new_tensor(_LAMP), dim=0)
     light = _AMBIENT + (1 - _AMBIENT) * (0.25 + 0.75 * (normal @ lamp)).clamp_min(0)
-    painted = normal.new_zeros(len(vertices) * fine * fine, 4)
+    painted = normal.new_zeros(len(vertices) * height * width, 4)
     clay = normal.new_tensor(_CLAY)
     colour = clay if colours is None else interpolate(colours, faces, hits)
     painted[hits.pixel, :3] = light.unsqueeze(-1) * colour
     painted[hits.pixel, 3] = 1.0
-    painted = F.avg_pool2d(painted.view(-1, fine, fine, 4).permute(0, 3, 1, 2), 2)
+    painted = F.avg_pool2d(painted.view(-1, height, width, 4).permute(0, 3, 1, 2), 2)
     mask = painted[:, 3:]
     return painted[:, :3] / mask.clamp_min(0.25), mask
 

@@ -2,7 +2,7 @@
 
 from bilayer_graph.models.bilayer_hmr import BilayerHMR
 from bilayer_graph.models.body_head import BodyHead
-from bilayer_graph.models.checkpoint import SHIPPED_WEIGHTS, load_model, save_model
+from bilayer_graph.models.checkpoint import SHIPPED_WEIGHTS, load_model, load_pretrained, save_model
 from bilayer_graph.models.config import PAPER, SMALL, ModelConfig
 from bilayer_graph.models.encoder import ImageEncoder, image_encoder
 from bilayer_graph.models.heads import CameraHead, NodeHead
@@ -42,5 +42,6 @@ __all__ = [
     "build_model",
     "image_encoder",
     "load_model",
+    "load_pretrained",
     "save_model",
 ]

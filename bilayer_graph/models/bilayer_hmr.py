@@ -76,12 +76,15 @@ class BilayerHMR(nn.Module):
     def forward(self, image: Tensor | None, keypoints: Tensor) -> HMROutput:
         """Recover the people in a batch of crops."""
         self._check(image, keypoints)
+        return self.readout(self.forward_crops(image, keypoints), self._of_joints(keypoints))
+
+    def forward_crops(self, image: Tensor | None, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of both graphs: the model without its readout."""
         if self.encoder is None or image is None:
             maps, pooled = [], keypoints.new_zeros(keypoints.size(0), 0)
         else:
             maps, pooled = self.encoder(image)
-        x = self.forward_graphs(maps, pooled, keypoints)
-        return self.readout(x, self._of_joints(keypoints))
+        return self.forward_graphs(maps, pooled, keypoints)
 
     def forward_graphs(
         self, maps: list[Tensor], pooled: Tensor, keypoints: Tensor
@@ -116,6 +119,7 @@ class BilayerHMR(nn.Module):
             raise InputError("readout", "free", "the body comes from the mesh", remedy)
         x, graph = self.joint_features([], keypoints), self.skeleton()
         for block in self.blocks:
+            assert isinstance(block, BilayerBlock)
             x = block.branches[0](x, graph)
         return self.readout.skeleton(x)
 

@@ -1,10 +1,9 @@
 """From the skeleton's features to the body model's rotations and shape."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bilayer_graph.body import UPRIGHT
+from bilayer_graph.body import UPRIGHT, gram_schmidt
 from bilayer_graph.nn import LayerNorm, Linear
 
 HIDDEN = 512
@@ -53,12 +52,3 @@ class BodyHead(nn.Module):
             six, betas = out.split([6 * self.num_rotations, self.num_betas], dim=1)
             columns = six.view(-1, self.num_rotations, 2, 3) + self.upright
             return gram_schmidt(columns), betas
-
-
-def gram_schmidt(columns: Tensor) -> Tensor:
-    """Return rotations ``[.., 3, 3]`` whose first columns span two vectors, ``[.., 2, 3]``."""
-    first, second = columns.unbind(-2)
-    first = F.normalize(first, dim=-1)
-    along = (first * second).sum(-1, keepdim=True)
-    second = F.normalize(second - along * first, dim=-1)
-    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)

@@ -9,32 +9,65 @@ from safetensors.torch import save_file
 from bilayer_graph.body import BodyModel
 from bilayer_graph.errors import InputError
 from bilayer_graph.models.bilayer_hmr import BilayerHMR
-from bilayer_graph.models.variants import VARIANTS, build_model
+from bilayer_graph.models.config import ModelConfig
+from bilayer_graph.models.variants import VARIANTS, assemble_model
 
-SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "small.safetensors"
+_FOLDER = Path(__file__).parent / "weights"
+SHIPPED_WEIGHTS = _FOLDER / "small.safetensors"
 """Weights of the small variant on the built-in body."""
 
-_REMEDY = "Give a .safetensors file written by examples/train.py"
+_REMEDY = "Give a .safetensors file written by save_model or by training"
+_HALF_LIMIT = torch.finfo(torch.float16).max
 
 
-def save_model(model: BilayerHMR, variant: str, path: str | Path) -> None:
-    """Write a model's weights, floating-point values in half precision.
+def load_pretrained(variant: str = "small") -> BilayerHMR:
+    """Build a variant with the weights that the package ships, for the built-in body.
+
+    Args:
+        variant: ``"small"``.
+
+    Returns:
+        The model in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: If no weights of this variant are shipped.
+    """
+    shipped = sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
+    if variant not in shipped:
+        remedy = f"Give one of {shipped}, or train it"
+        raise InputError("variant", variant, "no weights are shipped", remedy)
+    return load_model(_FOLDER / f"{variant}.safetensors")
+
+
+def save_model(model: BilayerHMR, path: str | Path) -> None:
+    """Write a model's weights and what it is built from, floats in half precision.
 
     Args:
         model: The model.
-        variant: Name of the variant that it is.
         path: File to write, replaced in one step so that no reader meets half a file.
+
+    Raises:
+        InputError: If a weight is not finite or too large for half precision, or the file cannot be
+            written.
     """
+    state = model.state_dict()
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not (tensor.abs() <= _HALF_LIMIT).all():
+            problem = f"{name} has values that are not finite or above {_HALF_LIMIT:g}"
+            raise InputError("model", type(model).__name__, problem, "Train it anew")
     state = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in model.state_dict().items()
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
+        for name, tensor in state.items()
     }
-    state = {name: tensor.contiguous().cpu() for name, tensor in state.items()}
-    metadata = {"variant": variant, "template": model.template_digest}
+    metadata = {"config": model.config.to_json(), "template": model.template_digest}
     target = Path(path)
     partial = target.with_suffix(".partial")
-    save_file(state, partial, metadata)
-    partial.replace(target)
+    try:
+        save_file(state, partial, metadata)
+        partial.replace(target)
+    except (OSError, SafetensorError) as error:
+        remedy = "Give a folder that can be written to, on a disk with space"
+        raise InputError("path", target, f"cannot be written ({error})", remedy) from error
 
 
 def load_model(
@@ -45,30 +78,37 @@ def load_model(
     Args:
         path: File written by :func:`save_model`.
         body: Body that the weights were trained on; the built-in body if ``None``.
-        variant: Name of the variant that is expected; any if ``None``.
+        variant: Name of the variant that is expected; any model if ``None``.
 
     Returns:
         The model in evaluation mode, in float32, on the CPU.
 
     Raises:
-        InputError: If the file is missing, truncated, no checkpoint of ours, of another variant or
-            for another body.
+        InputError: If the file is missing, truncated, no checkpoint of ours, of another model than
+            ``variant`` or for another body, or holds values that are not finite.
     """
     state, metadata = _read(Path(path))
-    found = metadata.get("variant")
-    if found not in VARIANTS:
+    if "config" not in metadata:
         raise InputError("weights", path, "not a checkpoint of this package", _REMEDY)
-    if variant is not None and variant != found:
-        remedy = f"Give weights of {variant!r}, or ask for {found!r}"
-        raise InputError("weights", path, f"holds variant {found!r}, not {variant!r}", remedy)
-    model = build_model(found, body or BodyModel.load())
+    try:
+        config = ModelConfig.from_json(metadata["config"])
+    except InputError as error:
+        raise InputError("weights", path, f"of an unknown model ({error})", _REMEDY) from error
+    if variant is not None and config != VARIANTS[variant]:
+        remedy = f"Give weights of {variant!r}, or leave the variant out"
+        raise InputError("weights", path, f"holds {config}, not {variant!r}", remedy)
+    model = assemble_model(config, body or BodyModel.load())
     if metadata.get("template") != model.template_digest:
         remedy = "Give the body that the weights were trained on, or train on this one"
         raise InputError("weights", path, "trained on a body with another mesh", remedy)
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            problem = f"{name} has values that are not finite"
+            raise InputError("weights", path, problem, "Train anew")
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        problem = f"does not fit variant {found!r} ({str(error).splitlines()[1].strip()})"
+        problem = f"does not fit its own model ({str(error).splitlines()[1].strip()})"
         raise InputError("weights", path, problem, _REMEDY) from error
     return model.eval()
 

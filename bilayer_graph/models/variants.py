@@ -84,9 +84,9 @@ def _block(config: ModelConfig, graph: HeteroData) -> BilayerBlock:
     block = BilayerBlock(config.channels, config.channels, fusion, config.norm)
     if config.readout == "posed":
         # The graphs start apart, so that the skeleton can be trained alone first.
-        for fused in block.fusions:
-            nn.init.zeros_(fused.lin_out.weight)
-            nn.init.zeros_(fused.lin_out.bias)
+        for name, parameter in block.fusions.named_parameters():
+            if "lin_out" in name:
+                nn.init.zeros_(parameter)
     return block
 
 

@@ -7,14 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bilayer_graph.body.joints import COCO_NAMES, COCO_TO_JOINTS
+from bilayer_graph.body import COCO_LEFT_RIGHT, COCO_NAMES, COCO_TO_JOINTS
 from bilayer_graph.data.draws import Draws
 
 _LIMBS = list(COCO_TO_JOINTS)
-_LEFT_RIGHT = [
-    COCO_NAMES.index(name.replace("left", "*").replace("right", "left").replace("*", "right"))
-    for name in COCO_NAMES
-]
 # Factor on the errors of each kind of keypoint.
 _FACTORS = {"ankle": 1.25, "wrist": 1.4, "knee": 1.0, "elbow": 1.1, "hip": 1.0, "shoulder": 0.8}
 _FACE_FACTOR = 0.6
@@ -159,7 +155,7 @@ def _swap_sides(draws: Draws, points: Tensor, hard: Tensor) -> Tensor:
     part = draws.uniform("swap", 2) < 0.045 * hard
     whole = draws.uniform("swap all", 1) < 0.03 * hard
     swapped = torch.where(_LEGS, part[:, :1], part[:, 1:]) | whole
-    return torch.where(swapped.unsqueeze(-1), points[:, _LEFT_RIGHT], points)
+    return torch.where(swapped.unsqueeze(-1), points[:, COCO_LEFT_RIGHT], points)
 
 
 def _confidence(draws: Draws, error: Tensor, covered: Tensor) -> Tensor:

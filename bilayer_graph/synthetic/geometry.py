@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bilayer_graph.body import BodyModel
+from bilayer_graph.body import BodyModel, look_at
 from bilayer_graph.body.joints import COCO_NAMES, SMPL_JOINT_NAMES
 from bilayer_graph.body.reduced import PlacedBones, ReducedBody
 from bilayer_graph.data.draws import Draws
 from bilayer_graph.synthetic.detections import crop_box, detect, perfect
 from bilayer_graph.synthetic.pose_bank import PoseBank
-from bilayer_graph.synthetic.viewpoints import look_at, sample_orientations, sample_views
+from bilayer_graph.synthetic.viewpoints import sample_orientations, sample_views
 
 _SHAPE_LIMIT = 2.5
 _HEAD = SMPL_JOINT_NAMES.index("head")
@@ -41,6 +41,7 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         - ``joints`` ``[B, 12, 3]``, ``vertices`` ``[B, N, 3]``.
         - ``rotations`` ``[B, 24, 3, 3]``: of the bones in camera axes.
         - ``betas`` ``[B, 10]``.
+        - ``centre`` ``[B, 2]``, ``half`` ``[B]``: the crop in tangents from the optical axis.
     """
 
     def __init__(
@@ -85,6 +86,8 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
             "vertices": self.body.vertices(bones),
             "rotations": bones.turn,
             "betas": betas,
+            "centre": centre,
+            "half": side / 2,
         }
 
     def _people(self, draws: Draws) -> tuple[Tensor, PlacedBones]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bilayer_graph.body import BodyModel, axis_angle_to_matrix
+from bilayer_graph.body import BodyModel, axis_angle_to_matrix, mirror_rotations
 from bilayer_graph.body.joints import SMPL_JOINT_NAMES
 from bilayer_graph.data.draws import Draws
 from bilayer_graph.data.poses import sample_poses
@@ -24,12 +24,6 @@ _LOWER = [
     for joint, name in enumerate(SMPL_JOINT_NAMES)
     if name.split("_")[-1] in ("hip", "knee", "ankle", "foot")
 ]
-_MIRROR = [
-    SMPL_JOINT_NAMES.index(name.replace("left", "*").replace("right", "left").replace("*", "right"))
-    for name in SMPL_JOINT_NAMES
-]
-# R' = S R S with S = diag(-1, 1, 1), entry by entry.
-_FLIP = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
 
 
 class PoseBank:
@@ -72,7 +66,7 @@ class PoseBank:
         else:
             pose = self._real(draws, own, kind)
         mirrored = draws.chance("mirrored pose", 0.5, 1, 1, 1)
-        pose = torch.where(mirrored, mirror(pose), pose)
+        pose = torch.where(mirrored, mirror_rotations(pose), pose)
         return pose @ _jitter(draws, kind == 2), kind == 2
 
     def _real(self, draws: Draws, own: Tensor, kind: Tensor) -> Tensor:
@@ -85,11 +79,6 @@ class PoseBank:
         recombined[:, [0, *_LOWER]] = real[:, [0, *_LOWER]]
         kind = kind.view(-1, 1, 1, 1)
         return torch.where(kind == 0, real, torch.where(kind == 1, recombined, own))
-
-
-def mirror(rotations: Tensor) -> Tensor:
-    """Return poses ``[.., 24, 3, 3]`` as seen in a mirror: sides exchanged, x reversed."""
-    return (rotations * _FLIP.to(rotations))[..., _MIRROR, :, :]
 
 
 def _jitter(draws: Draws, posture: Tensor) -> Tensor:

@@ -94,23 +94,6 @@ def sample_views(draws: Draws, joints: Tensor) -> PerspectiveViews:
     return PerspectiveViews(place, depth, draws.chance("weak perspective", _WEAK_SHARE))
 
 
-def look_at(tangents: Tensor) -> Tensor:
-    """Return the rotation from camera axes to those of a camera that looks at a point.
-
-    Args:
-        tangents: ``x / z`` and ``y / z`` of the point, ``[B, 2]``.
-
-    Returns:
-        The smallest such rotation, ``[B, 3, 3]``: it maps the ray to the point on the z axis.
-    """
-    ray = F.normalize(F.pad(tangents, (0, 1), value=1.0), dim=1)
-    x, y, z = ray.unbind(1)
-    axis = torch.stack([y, -x, torch.zeros_like(x)], dim=1)
-    sine = axis.norm(dim=1, keepdim=True)
-    angle = torch.atan2(sine, z.unsqueeze(1))
-    return axis_angle_to_matrix(axis / sine.clamp_min(1e-9) * angle)
-
-
 def about(axis: int, angle: Tensor) -> Tensor:
     """Return rotations ``[B, 3, 3]`` about a coordinate axis."""
     vector = torch.zeros(len(angle), 3)

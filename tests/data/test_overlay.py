@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bilayer_graph.body import HUMAN, Skeleton
+from bilayer_graph.body import HUMAN, Skeleton, project
 from bilayer_graph.data.overlay import overlay
 from bilayer_graph.testing import sphere_mesh
 
@@ -15,8 +15,12 @@ POINTS = torch.tensor([[0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, -0.5, 0.0]])
 
 def draw(keypoints, skeleton, joints, scale=1.0):
     vertices, faces = sphere_mesh(1)
-    crop, camera = torch.zeros(3, 100, 100), torch.tensor([scale, 0.0, 0.0])
-    picture = overlay(crop, keypoints, vertices * 0.2, faces, joints, camera, skeleton)
+    crop, camera = torch.zeros(3, 100, 100), torch.tensor([[scale, 0.0, 0.0]])
+
+    def flat(points):
+        return project(points[None], camera)[0]
+
+    picture = overlay(crop, keypoints, vertices * 0.2, faces, joints, flat, skeleton)
     assert picture.size == (400, 100)
     return np.asarray(picture)
 

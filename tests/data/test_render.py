@@ -4,10 +4,18 @@ import numpy as np
 import torch
 import trimesh
 
-from bilayer_graph.data.render import shade
+from bilayer_graph.body import project
+from bilayer_graph.data.render import shade as shade_pixels
 from bilayer_graph.data.shading import Normals
 
 SPHERE = trimesh.creation.icosphere(subdivisions=4)
+
+
+def shade(vertices, faces, camera, size, colours=None):
+    pixels = (project(vertices, camera) + 1) * (size / 2)
+    return shade_pixels(vertices, faces, pixels, (size, size), colours)
+
+
 FACES = torch.tensor(SPHERE.faces).long()
 
 

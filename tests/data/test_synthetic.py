@@ -100,7 +100,8 @@ def test_picture_shows_the_labelled_body(body, dataset, batch):
     """Two people who differ only in their clothes differ only inside the projected mesh."""
     from bilayer_graph.data.render import shade
 
-    _, mask = shade(batch["vertices"][:16], body.faces, batch["camera"][:16], 64)
+    pixels = (project(batch["vertices"][:16], batch["camera"][:16]) + 1) * 32
+    _, mask = shade(batch["vertices"][:16], body.faces, pixels, (64, 64))
     painter = dataset._painter
     plain = dataset.batch(range(16))["image"]
     dataset._painter = lambda draws, vertices, hits: 1 - painter(draws, vertices, hits)

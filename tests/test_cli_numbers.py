@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bilayer_graph.command_line import picture_path, positive
+from bilayer_graph.cli.numbers import picture_path, positive
 
 
 def parse(*words):

@@ -1,6 +1,7 @@
-"""Types of arguments that the scripts share."""
+"""Types of arguments that commands and scripts share."""
 
 import argparse
+import math
 from pathlib import Path
 
 
@@ -9,6 +10,30 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def count(text: str) -> int:
+    """Return a whole number of at least 0."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
+
+
+def seed(text: str) -> int:
+    """Return a whole number that random generators take as a seed."""
+    number = count(text)
+    if number >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not below 2^32")
+    return number
+
+
+def rate(text: str) -> float:
+    """Return a positive finite number."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no positive number")
     return number
 
 

@@ -1,0 +1,141 @@
+"""Train a model on synthetic people; nothing is downloaded."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from bilayer_graph.body import BodyModel
+from bilayer_graph.cli.numbers import count, positive, rate, seed
+from bilayer_graph.data import SyntheticBodies
+from bilayer_graph.data.motion import read_poses
+from bilayer_graph.errors import InputError
+from bilayer_graph.models import VARIANTS, BilayerHMR, build_model
+from bilayer_graph.synthetic import GeometrySamples, PoseBank
+
+HELD_OUT_SEED = 1_000_003
+# Postures of held-out samples; a bank of the training's size is not needed.
+_HELD_OUT_POSTURES = 4000
+_VALIDATION_BATCH = 500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("--variant", default="small", choices=sorted(VARIANTS))
+    parser.add_argument("--body", type=Path, help="body file with SMPL's fields")
+    parser.add_argument("--backbone-weights", help="torchvision name or local file (paper)")
+    parser.add_argument("--poses", type=Path, help="real poses, as tools/poses.py writes (small)")
+    parser.add_argument(
+        "--hold-out",
+        nargs="*",
+        default=[],
+        metavar="CLIP",
+        help="clips of --poses that are for validation only",
+    )
+    parser.add_argument("--epochs", type=positive, default=6)
+    parser.add_argument("--steps", type=positive, default=500, help="optimisation steps an epoch")
+    parser.add_argument("--batch-size", type=positive, help="default: 512, 32 with pictures")
+    parser.add_argument("--lr", type=rate, help="highest learning rate; default: 1.5e-3, or 2e-3")
+    parser.add_argument("--validation", type=positive, default=1000, help="held-out samples")
+    parser.add_argument("--workers", type=count, default=0, help="processes that make samples")
+    parser.add_argument("--precision", default="bf16-mixed", choices=["32-true", "bf16-mixed"])
+    parser.add_argument("--threads", type=positive, help="threads of torch; default: all cores")
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/train"))
+    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.ckpt")
+    parser.add_argument("--overwrite", action="store_true", help="lose the training in OUT")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train a variant and say how to use it; return the exit status."""
+    try:
+        import pytorch_lightning as pl
+
+        from bilayer_graph.training.lightning.fit import WEIGHTS, Run, fit, prepare_folder
+    except ImportError as error:
+        remedy = 'Install the extra: pip install "bilayer_graph[train]"'
+        raise InputError("train", error.name, "is not installed", remedy) from error
+    settings = Run(
+        arguments.out,
+        arguments.epochs,
+        arguments.steps,
+        arguments.precision,
+        arguments.resume,
+        arguments.overwrite,
+        arguments.workers,
+    )
+    prepare_folder(settings)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    pl.seed_everything(arguments.seed)
+    body = BodyModel.load(arguments.body)
+    model = build_model(arguments.variant, body, arguments.backbone_weights)
+    way = _with_pictures if model.encoder is not None else _without_pictures
+    fit(settings, *way(arguments, model, body, settings.total_steps))
+    weights = arguments.out / WEIGHTS
+    use = f"bilayer-graph recover PICTURE --weights {weights}"
+    if arguments.body is not None:
+        use += f" --body {arguments.body}"
+    print(f"Weights: {weights}. Use them: {use}")
+    return 0
+
+
+def _without_pictures(
+    arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, total_steps: int
+) -> tuple[Any, Dataset[Any], list[Dataset[Any]], None]:
+    """The task, its batches and the held-out ones, with true and with noisy keypoints."""
+    from bilayer_graph.training.lightning import LiftingTraining
+
+    motion, held_out = read_motion(arguments.poses, arguments.hold_out)
+    index, size = model.vertex_index, arguments.batch_size or 512
+    poses = PoseBank(body, motion, seed=arguments.seed + 1)
+    samples = GeometrySamples(body, index, poses, size, total_steps, seed=arguments.seed + 1)
+    bank = PoseBank(body, held_out, seed=HELD_OUT_SEED, postures=_HELD_OUT_POSTURES)
+    batch = min(_VALIDATION_BATCH, arguments.validation)
+    batches = -(-arguments.validation // batch)
+    validation: list[Dataset[Any]] = [
+        GeometrySamples(body, index, bank, batch, batches, HELD_OUT_SEED, noise)
+        for noise in (False, True)
+    ]
+    task = LiftingTraining(model, body, arguments.lr or 1.5e-3, total_steps)
+    return task, samples, validation, None
+
+
+def _with_pictures(
+    arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, total_steps: int
+) -> tuple[Any, Dataset[Any], list[Dataset[Any]], int]:
+    """The paper's task, its pictures and the held-out ones."""
+    from bilayer_graph.training.lightning import BilayerTraining
+
+    size = arguments.batch_size or 32
+    # As many for each of several devices.
+    number = total_steps * size * max(1, torch.cuda.device_count())
+    training_set = SyntheticBodies(body, number, model.image_size, seed=arguments.seed)
+    held_out = SyntheticBodies(body, arguments.validation, model.image_size, seed=HELD_OUT_SEED)
+    task = BilayerTraining(model, body, arguments.lr or 2e-3, total_steps)
+    return task, training_set, [held_out], size
+
+
+def read_motion(
+    path: Path | None, hold_out: list[str]
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Return poses to train on and poses to validate on; no poses of a file that is not given.
+
+    Raises:
+        InputError: If the file cannot be used, lacks a clip, or has no other.
+    """
+    if path is None:
+        if hold_out:
+            raise InputError("--hold-out", hold_out, "there are no poses", "Give --poses FILE")
+        return None, None
+    poses = read_poses(path)
+    missing = sorted(set(hold_out) - set(poses.clips))
+    if missing:
+        remedy = f"Give clips of the file, such as {poses.clips[0]}"
+        raise InputError("--hold-out", missing, "no such clips", remedy)
+    held = torch.tensor([clip in set(hold_out) for clip in poses.clips])
+    if held.all():
+        raise InputError("--hold-out", hold_out, "nothing is left to train on", "Hold out fewer")
+    return poses.rotations[~held], poses.rotations[held] if held.any() else None

@@ -1,0 +1,145 @@
+"""From the keypoints of people in a picture to their bodies in front of its camera."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bilayer_graph.body import (
+    COCO_TO_JOINTS,
+    BodyModel,
+    gram_schmidt,
+    look_at,
+    mirror_joints,
+    mirror_keypoints,
+    mirror_rotations,
+)
+from bilayer_graph.body.refine import Sight, find_place, refine_body
+from bilayer_graph.models.bilayer_hmr import BilayerHMR
+from bilayer_graph.models.readouts import PosedReadout
+
+FIELD_OF_VIEW = 50.0
+"""Degrees along the longer side of a picture whose camera nobody knows."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """P people, each a square of a picture.
+
+    Attributes:
+        keypoints: COCO's 17 in crop coordinates and confidence, ``[P, 17, 3]``.
+        centre: Of the squares, in tangents from the optical axis of their picture, ``[P, 2]``.
+        half: Half the side of the squares in tangents, ``[P]``.
+        image: The squares themselves, ``[P, 3, S, S]``; ``None`` for a model without an encoder.
+    """
+
+    keypoints: Tensor
+    centre: Tensor
+    half: Tensor
+    image: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LiftedBodies:
+    """P bodies in the axes of their picture's camera; metres, pelvis at the origin.
+
+    Attributes:
+        joints: The skeleton: the body's joints, or the skeleton branch's of a model that has no
+            better, ``[P, J, 3]``.
+        vertices: The body model so posed, or the free mesh of a model that has no better,
+            ``[P, V, 3]``.
+        free_vertices: The mesh of the mesh branch, ``[P, V, 3]``.
+        rotations: Of the bones relative to their parents, the first in camera axes,
+            ``[P, K, 3, 3]``.
+        betas: Shape coefficients, ``[P, S]``.
+        place: Where the pelvis is before the camera, ``[P, 3]``.
+    """
+
+    joints: Tensor
+    vertices: Tensor
+    free_vertices: Tensor
+    rotations: Tensor
+    betas: Tensor
+    place: Tensor
+
+
+@torch.no_grad()
+def lift(
+    model: BilayerHMR, body: BodyModel, crops: Crops, flip: bool = True, refine: bool = True
+) -> LiftedBodies:
+    """Recover the bodies of people, as well as the model can.
+
+    A model whose body comes from the skeleton answers twice: for the person and, mirrored back, for
+    the mirrored person (``flip``). The mean is moved to where skeleton and keypoints say its joints
+    are (``refine``). Models answer in the axes of a camera that looks at the centre of the crop;
+    they are turned back by the ray there.
+
+    Args:
+        model: The model.
+        body: The body that it was trained on.
+        crops: The people.
+        flip: Whether to average with the mirrored person.
+        refine: Whether to refine the body.
+    """
+    turn = look_at(crops.centre)
+    way = _lift_posed if isinstance(model.readout, PosedReadout) else _lift_free
+    lifted = way(model, body, crops, turn, flip, refine)
+    # From the axes of the crop's ray back to those of the picture's camera.
+    root = turn.mT.unsqueeze(1) @ lifted.rotations[:, :1]
+    return LiftedBodies(
+        joints=lifted.joints @ turn,
+        vertices=lifted.vertices @ turn,
+        free_vertices=lifted.free_vertices @ turn,
+        rotations=torch.cat([root, lifted.rotations[:, 1:]], dim=1),
+        betas=lifted.betas,
+        place=(turn.mT @ lifted.place.unsqueeze(-1)).squeeze(-1),
+    )
+
+
+def _lift_posed(
+    model: BilayerHMR, body: BodyModel, crops: Crops, turn: Tensor, flip: bool, refine: bool
+) -> LiftedBodies:
+    assert isinstance(model.readout, PosedReadout)
+    reduced, keypoints = model.readout.body, crops.keypoints
+    x = model.forward_crops(crops.image, keypoints)
+    out = model.readout.skeleton(x[0])
+    offsets = model.readout.mesh_head(x[1])
+    joints, rotations, betas = out.joints, out.rotations, out.betas
+    if flip:
+        image = None if crops.image is None else crops.image.flip(-1)
+        twin = model.readout.skeleton(model.forward_crops(image, mirror_keypoints(keypoints))[0])
+        joints = (joints + mirror_joints(twin.joints)) / 2
+        mean = (rotations + mirror_rotations(twin.rotations)) / 2
+        rotations = gram_schmidt(mean[..., :2].mT)
+        betas = (betas + twin.betas) / 2
+    sight = _sight(crops, turn)
+    bones = reduced.place(rotations, betas)
+    if refine:
+        bones, betas, place = refine_body(reduced, rotations, betas, joints, sight)
+        joints = reduced.joints(bones)
+    else:
+        place = find_place(reduced.keypoints(bones), sight)
+    relative = reduced.relative(bones.turn)
+    vertices = body(betas, relative[:, 1:], relative[:, 0]).vertices
+    free = vertices + model.upsample(offsets)[-1]
+    return LiftedBodies(joints, vertices, free, relative, betas, place)
+
+
+def _lift_free(
+    model: BilayerHMR, body: BodyModel, crops: Crops, turn: Tensor, flip: bool, refine: bool
+) -> LiftedBodies:
+    keypoints = crops.keypoints[:, list(COCO_TO_JOINTS)]
+    out = model(crops.image, keypoints)
+    vertices = model.upsample(out.vertices)[-1]
+    rotations = torch.cat([out.global_orient.unsqueeze(1), out.body_pose], dim=1)
+    # The weak-perspective camera of the crop as a place before its camera.
+    depth = 1 / (out.camera[:, :1] * crops.half.unsqueeze(1))
+    place = torch.cat([out.camera[:, 1:], depth], dim=1)
+    return LiftedBodies(out.joints, vertices, vertices, rotations, out.betas, place)
+
+
+def _sight(crops: Crops, turn: Tensor) -> Sight:
+    """What a camera that looks at the centres of the crops sees."""
+    tangents = crops.centre.unsqueeze(1) + crops.keypoints[..., :2] * crops.half.view(-1, 1, 1)
+    rays = torch.nn.functional.pad(tangents, (0, 1), value=1.0) @ turn.mT
+    return Sight(rays[..., :2] / rays[..., 2:].clamp_min(0.1), crops.keypoints[..., 2])

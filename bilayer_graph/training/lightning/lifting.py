@@ -1,0 +1,110 @@
+"""Training of a posed model on 2D keypoints, as a LightningModule."""
+
+import copy
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from bilayer_graph.body import BodyModel
+from bilayer_graph.models import BilayerHMR, PosedReadout, body_template
+from bilayer_graph.training import metrics
+from bilayer_graph.training.evaluation import Batch
+from bilayer_graph.training.finite import check_finite
+from bilayer_graph.training.lifting import (
+    mesh_edges,
+    mesh_terms,
+    parameter_groups,
+    skeleton_terms,
+    warm_up_hold_decay,
+)
+
+WEIGHT_DECAY = 0.01
+MEAN_DECAY = 0.999
+LARGEST_GRADIENT = 1.0
+
+
+class LiftingTraining(pl.LightningModule):
+    """AdamW on samples without pictures, with an exponential mean of the weights.
+
+    First the skeleton graph and the body alone, then, for the last ``mesh_share`` of the steps, the
+    whole model: a mesh of 431 vertices costs ten times as much as the skeleton.
+
+    Args:
+        model: The model to train, of ``readout="posed"``.
+        body: The body that made the data; used for validation.
+        learning_rate: Highest learning rate.
+        total_steps: Number of optimisation steps of the whole training.
+        mesh_share: Share of the steps that train the whole model.
+    """
+
+    edges: Tensor
+
+    def __init__(
+        self,
+        model: BilayerHMR,
+        body: BodyModel,
+        learning_rate: float,
+        total_steps: int,
+        mesh_share: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.mean_model = copy.deepcopy(model).requires_grad_(False)
+        self.body = body
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.mesh_share = mesh_share
+        edges = mesh_edges(body_template(body, model.config.num_vertices).faces)
+        self.register_buffer("edges", edges, persistent=False)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+        if self.global_step < self.total_steps * (1 - self.mesh_share):
+            terms = skeleton_terms(self.model.forward_skeleton(batch["keypoints"]), batch)
+        else:
+            readout = self.model.readout
+            assert isinstance(readout, PosedReadout)
+            x = self.model.forward_crops(None, batch["keypoints"])
+            skeleton, vertices, joints = readout.parts(x)
+            terms = skeleton_terms(skeleton, batch)
+            terms |= mesh_terms(vertices, joints, batch, self.edges)
+        loss = torch.stack(list(terms.values())).sum()
+        self.log("loss", loss, prog_bar=True)
+        return check_finite("loss", loss, self.global_step)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient; Lightning's own way refuses fused optimisers."""
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
+        check_finite("gradient", norm, self.global_step)
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        """Move the mean a little towards the weights, more in the first steps."""
+        keep = min(MEAN_DECAY, (self.global_step + 1) / (self.global_step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.mean_model.parameters()), list(self.model.parameters()), 1 - keep
+            )
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log the errors of one batch, in millimetres, of the mean weights."""
+        out = self.mean_model(None, batch["keypoints"])
+        values = {
+            "mpjpe": metrics.mpjpe(out.joints, batch["joints"], self.body.skeleton.root),
+            "pa_mpjpe": metrics.pa_mpjpe(out.joints, batch["joints"]),
+            "mesh_pa_mpjpe": metrics.pa_mpjpe(out.mesh_joints, batch["joints"]),
+            "pve": metrics.pve(out.vertices, batch["vertices"]),
+        }
+        for name, error in values.items():
+            key = f"{('true', 'noisy')[dataloader_idx]}/{name}"
+            self.log(key, error.mean(), batch_size=error.numel(), add_dataloader_idx=False)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return AdamW and its schedule."""
+        groups = parameter_groups(self.model, WEIGHT_DECAY)
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warm_up_hold_decay(step, self.total_steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
