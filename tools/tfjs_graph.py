@@ -209,6 +209,12 @@ def _unpack(a: dict[str, Any], x: Array) -> list[Array]:
     return [np.take(x, i, axis=a["axis"]) for i in range(x.shape[a["axis"]])]
 
 
+def _split(a: dict[str, Any], axis: Array, x: Array) -> list[Array]:
+    width = x.shape[int(axis)] // a["num_split"]
+    starts = range(0, x.shape[int(axis)], width)
+    return [np.take(x, range(start, start + width), axis=int(axis)) for start in starts]
+
+
 def _shape(a: dict[str, Any], x: Array) -> Array:
     return np.array(x.shape, np.int32)
 
@@ -253,7 +259,7 @@ OPERATIONS: dict[str, Operation] = {
     "Shape": _shape,
     "Sigmoid": lambda a, x: 1 / (1 + np.exp(-x)),
     "Size": lambda a, x: np.array(x.size, np.int32),
-    "Split": lambda a, axis, x: list(np.split(x, a["num_split"], axis=int(axis))),
+    "Split": _split,
     "Sqrt": lambda a, x: np.sqrt(x),
     "SquaredDifference": lambda a, x, y: (x - y) ** 2,
     "Squeeze": lambda a, x: np.squeeze(x, axis=tuple(a["squeeze_dims"])),

@@ -9,7 +9,6 @@ from torch import Tensor
 
 # The network halves its input five times.
 _MULTIPLE = 32
-_FILL = 0.0
 
 
 class Crop(NamedTuple):
@@ -52,7 +51,7 @@ def fit(image: Tensor, side: int) -> Crop:
     height, width = image.shape[-2:]
     rows, columns = _fitted(image, side)
     small = _resize(image, rows, columns)
-    padded = F.pad(small, (0, -columns % _MULTIPLE, 0, -rows % _MULTIPLE), value=_FILL)
+    padded = F.pad(small, (0, -columns % _MULTIPLE, 0, -rows % _MULTIPLE))
     return Crop(padded, (0.0, 0.0), (columns / width, rows / height))
 
 
@@ -75,10 +74,11 @@ def crop_square(image: Tensor, box: Tensor, size: int) -> Crop:
     height, width = image.shape[-2:]
     columns = slice(min(max(left, 0), width), min(max(left + side, 0), width))
     rows = slice(min(max(top, 0), height), min(max(top + side, 0), height))
-    before = (columns.start - left, rows.start - top)
     inside = image[:, rows, columns]
-    after = (side - before[0] - inside.shape[2], side - before[1] - inside.shape[1])
-    square = F.pad(inside, (before[0], after[0], before[1], after[1]), value=_FILL)
+    square = image.new_zeros(3, side, side)
+    if inside.numel():
+        x, y = columns.start - left, rows.start - top
+        square[:, y : y + inside.shape[1], x : x + inside.shape[2]] = inside
     scale = size / side
     return Crop(_resize(square, size, size), (float(left), float(top)), (scale, scale))
 

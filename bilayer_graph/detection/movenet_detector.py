@@ -10,31 +10,41 @@ from bilayer_graph.detection.crops import Crop, crop_square, fit, input_size
 from bilayer_graph.detection.decode import decode_people, decode_person
 from bilayer_graph.detection.detector import DetectedPerson
 from bilayer_graph.detection.movenet import MoveNet
-from bilayer_graph.detection.suppress import distinct, joint_box, overlap
+from bilayer_graph.detection.suppress import distinct, joint_box, overlap, widened
 from bilayer_graph.detection.weights_file import load_movenet
 from bilayer_graph.errors import InputError
 
 COARSE, FINE = 256, 512
-"""Longer side of the picture in the first look for people, and in the second."""
+"""Longer side of the picture in the first look for people, and at the most in the second."""
 
 # Side of the crops that Thunder takes.
 _CROP = 256
-_MARGIN = 1.25
-# Confidence of the joints that span a person's box.
+# Side of a crop against the longer side of the person's box.
+_MARGIN = 1.15
+# Confidence of the joints that the box of the result goes around.
 _JOINT = 0.2
 _SAME = (0.6, 0.7)
 _DRIFT = 0.2
-# People shorter than this share of the picture's longer side call for a second look.
-_SMALL = 0.4
+# Length of a person, in pixels of the input, at which the network finds most.
+_BEST = 190
+# Sides of the second look, so that pictures share them.
+_STEP = 128
+# Mean confidence of the refined joints below which there is nobody, if uncertain, and if sure.
+_SEEN, _SEEN_SURE = 0.25, 0.12
 
 T = TypeVar("T")
 
 
 class Found(NamedTuple):
-    """People of one picture: keypoints ``[P, 17, 3]`` in its pixels, and scores ``[P]``."""
+    """People of one picture, in its pixels: ``[P, 17, 3]``, ``[P, 4]`` and ``[P]``."""
 
     keypoints: Tensor
+    boxes: Tensor
     scores: Tensor
+
+    def take(self, index: Tensor) -> "Found":
+        """Some of the people."""
+        return Found(self.keypoints[index], self.boxes[index], self.scores[index])
 
 
 class MoveNetDetector(nn.Module):
@@ -89,9 +99,13 @@ class MoveNetDetector(nn.Module):
         for image in images:
             check_image(image)
         found = self._find(images, COARSE)
-        again = [i for i in range(len(images)) if self._look_again(images[i], found[i])]
-        for i, more in zip(again, self._find([images[i] for i in again], FINE), strict=True):
-            found[i] = Found(*(torch.cat(pair) for pair in zip(found[i], more, strict=True)))
+        sides = [
+            self._next_side(image, people) for image, people in zip(images, found, strict=True)
+        ]
+        for side in sorted(set(sides) - {COARSE}):
+            again = [i for i in range(len(images)) if sides[i] == side]
+            for i, more in zip(again, self._find([images[i] for i in again], side), strict=True):
+                found[i] = Found(*(torch.cat(pair) for pair in zip(found[i], more, strict=True)))
         return self._refine(images, [self._choose(people) for people in found])
 
     def _find(self, images: list[Tensor], side: int) -> list[Found]:
@@ -103,29 +117,29 @@ class MoveNetDetector(nn.Module):
             for chunk in batched(members, self.batch_size):
                 crops = [fit(images[i], side) for i in chunk]
                 people = decode_people(*self.finder(self._stack(crops)))
-                keypoints, scores = people.keypoints.float().cpu(), people.scores.float().cpu()
-                for i, crop, k, s in zip(chunk, crops, keypoints, scores, strict=True):
-                    found[i] = Found(crop.to_picture(k), s)
+                for i, crop, *values in zip(chunk, crops, *people, strict=True):
+                    keypoints, boxes, scores = (value.float().cpu() for value in values)
+                    corners = crop.to_picture(boxes.unflatten(-1, (2, 2))).flatten(1)
+                    found[i] = Found(crop.to_picture(keypoints), corners, scores)
         return [found[i] for i in range(len(images))]
 
-    def _look_again(self, image: Tensor, found: Found) -> bool:
-        """Whether nobody is found, or somebody so small that there may be more of them."""
-        sure = found.keypoints[found.scores >= self.threshold]
-        if not len(sure):
-            return True
-        box = joint_box(sure, _JOINT)
-        lengths = (box[:, 2:] - box[:, :2]).amax(-1)
-        return bool(lengths.min() < _SMALL * max(image.shape[-2:]))
+    def _next_side(self, image: Tensor, found: Found) -> int:
+        """Side at which the smallest person has the best length: the first, if no larger one."""
+        boxes = found.boxes[found.scores >= self.threshold]
+        if not len(boxes):
+            return FINE
+        smallest = float((boxes[:, 2:] - boxes[:, :2]).amax(-1).min())
+        side = _BEST * max(image.shape[-2:]) / max(1.0, smallest)
+        return min(max(round(side / _STEP) * _STEP, COARSE), FINE)
 
     def _choose(self, found: Found) -> tuple[Found, bool]:
         """The people without their duplicates, and whether they are below the threshold."""
-        kept = distinct(found.keypoints, found.scores, _JOINT, _SAME)
-        keypoints, scores = found.keypoints[kept], found.scores[kept]
-        sure = scores >= self.threshold
-        if bool(sure.any()):
-            return Found(keypoints[sure], scores[sure]), False
-        best = scores[:1] >= self.floor
-        return Found(keypoints[:1][best], scores[:1][best]), True
+        people = found.take(distinct(*found, *_SAME))
+        sure = people.take(people.scores >= self.threshold)
+        if len(sure.scores):
+            return sure, False
+        best = people.take(torch.arange(1))
+        return best.take(best.scores >= self.floor), True
 
     def _refine(
         self, images: list[Tensor], chosen: list[tuple[Found, bool]]
@@ -134,29 +148,23 @@ class MoveNetDetector(nn.Module):
         people: list[list[DetectedPerson]] = [[] for _ in images]
         jobs = [(i, j) for i, (found, _) in enumerate(chosen) for j in range(len(found.scores))]
         for chunk in batched(jobs, self.batch_size):
-            first = [chosen[i][0].keypoints[j] for i, j in chunk]
             crops = [
-                crop_square(images[i], widened(joint_box(k, _JOINT)), _CROP)
-                for (i, _), k in zip(chunk, first, strict=True)
+                crop_square(images[i], widened(chosen[i][0].boxes[j], _MARGIN), _CROP)
+                for i, j in chunk
             ]
             refined = decode_person(*self.refiner(self._stack(crops))).float().cpu()
-            for (i, j), crop, k, again in zip(chunk, crops, first, refined, strict=True):
-                keypoints = better(k, crop.to_picture(again))
+            for (i, j), crop, again in zip(chunk, crops, refined, strict=True):
                 found, uncertain = chosen[i]
+                keypoints = better(found.keypoints[j], crop.to_picture(again))
                 box, score = joint_box(keypoints, _JOINT), float(found.scores[j])
-                people[i].append(DetectedPerson(keypoints, box, score, uncertain))
+                if float(again[:, 2].mean()) >= (_SEEN if uncertain else _SEEN_SURE):
+                    people[i].append(DetectedPerson(keypoints, box, score, uncertain))
         return people
 
     def _stack(self, crops: list[Crop]) -> Tensor:
         """Crops as one batch on the network's device and in its precision."""
         weight = self.finder.stem.weight
         return torch.stack([crop.pixels for crop in crops]).to(weight.device, weight.dtype)
-
-
-def widened(box: Tensor) -> Tensor:
-    """A box ``[4]`` longer by a margin around its middle: the joints lie inside of the body."""
-    middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * _MARGIN
-    return torch.cat([middle - half, middle + half])
 
 
 def better(first: Tensor, refined: Tensor) -> Tensor:

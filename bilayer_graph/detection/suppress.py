@@ -28,6 +28,13 @@ def joint_box(keypoints: Tensor, least: float) -> Tensor:
     return torch.cat([low, high], dim=-1)
 
 
+def widened(box: Tensor, factor: float) -> Tensor:
+    """Boxes ``[..., 4]`` with longer sides around the same middle."""
+    middle = (box[..., :2] + box[..., 2:]) / 2
+    half = (box[..., 2:] - box[..., :2]) / 2 * factor
+    return torch.cat([middle - half, middle + half], dim=-1)
+
+
 def overlap(boxes: Tensor, others: Tensor) -> Tensor:
     """Intersection over union of boxes ``[N, 4]`` and ``[M, 4]``: ``[N, M]``."""
     low = torch.maximum(boxes[:, None, :2], others[None, :, :2])
@@ -55,23 +62,23 @@ def similarity(keypoints: Tensor, others: Tensor, areas: Tensor) -> Tensor:
 
 
 def distinct(
-    keypoints: Tensor, scores: Tensor, least: float, limits: tuple[float, float]
+    keypoints: Tensor, boxes: Tensor, scores: Tensor, similar: float, overlapping: float
 ) -> Tensor:
-    """Who is nobody better's duplicate.
+    """Those who are nobody better's duplicate.
 
     Args:
         keypoints: ``[N, 17, 3]``.
+        boxes: ``[N, 4]``.
         scores: ``[N]``.
-        least: Confidence of the joints that span a box.
-        limits: Similarity of the joints, and overlap of the boxes, from which on two are one.
+        similar: Similarity of the joints from which on two are one.
+        overlapping: Overlap of the boxes from which on two are one.
 
     Returns:
         Indices of those who stay, best first.
     """
-    boxes = joint_box(keypoints, least)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
-    same = similarity(keypoints, keypoints, areas) > limits[0]
-    same |= overlap(boxes, boxes) > limits[1]
+    same = similarity(keypoints, keypoints, areas) > similar
+    same |= overlap(boxes, boxes) > overlapping
     kept: list[int] = []
     for i in scores.argsort(descending=True, stable=True).tolist():
         if not any(bool(same[i, j]) or bool(same[j, i]) for j in kept):
