@@ -209,10 +209,8 @@ def _unpack(a: dict[str, Any], x: Array) -> list[Array]:
     return [np.take(x, i, axis=a["axis"]) for i in range(x.shape[a["axis"]])]
 
 
-def _split(a: dict[str, Any], axis: Array, x: Array) -> list[Array]:
-    width = x.shape[int(axis)] // a["num_split"]
-    starts = range(0, x.shape[int(axis)], width)
-    return [np.take(x, range(start, start + width), axis=int(axis)) for start in starts]
+def _select(a: dict[str, Any], condition: Array, x: Array, y: Array) -> Array:
+    return np.where(condition, x, y)
 
 
 def _shape(a: dict[str, Any], x: Array) -> Array:
@@ -255,11 +253,11 @@ OPERATIONS: dict[str, Operation] = {
     "Reciprocal": lambda a, x: 1 / x,
     "Reshape": lambda a, x, shape: x.reshape(shape),
     "ResizeBilinear": _resize_bilinear,
-    "Select": lambda a, condition, x, y: np.where(condition, x, y),
+    "Select": _select,
     "Shape": _shape,
     "Sigmoid": lambda a, x: 1 / (1 + np.exp(-x)),
     "Size": lambda a, x: np.array(x.size, np.int32),
-    "Split": _split,
+    "Split": lambda a, axis, x: list(np.split(x, a["num_split"], axis=int(axis))),
     "Sqrt": lambda a, x: np.sqrt(x),
     "SquaredDifference": lambda a, x, y: (x - y) ** 2,
     "Squeeze": lambda a, x: np.squeeze(x, axis=tuple(a["squeeze_dims"])),
