@@ -17,7 +17,6 @@ SHIPPED_WEIGHTS = _FOLDER / "small.safetensors"
 """Weights of the small variant on the built-in body."""
 
 _REMEDY = "Give a .safetensors file written by save_model or by training"
-_HALF_LIMIT = torch.finfo(torch.float16).max
 
 
 def load_pretrained(variant: str = "small") -> BilayerHMR:
@@ -50,15 +49,14 @@ def save_model(model: BilayerHMR, path: str | Path) -> None:
         InputError: If a weight is not finite or too large for half precision, or the file cannot be
             written.
     """
-    state = model.state_dict()
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not (tensor.abs() <= _HALF_LIMIT).all():
-            problem = f"{name} has values that are not finite or above {_HALF_LIMIT:g}"
-            raise InputError("model", type(model).__name__, problem, "Train it anew")
     state = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
-        for name, tensor in state.items()
+        for name, tensor in model.state_dict().items()
     }
+    broken = _not_finite(state)
+    if broken is not None:
+        problem = "NaN, infinity or a value beyond half precision, which ends at 65504"
+        raise InputError("model", broken, problem, "Keep the weights in that range, or scale them")
     metadata = {"config": model.config.to_json(), "template": model.template_digest}
     target = Path(path)
     partial = target.with_suffix(".partial")
@@ -101,24 +99,34 @@ def load_model(
     if metadata.get("template") != model.template_digest:
         remedy = "Give the body that the weights were trained on, or train on this one"
         raise InputError("weights", path, "trained on a body with another mesh", remedy)
-    for name, tensor in state.items():
-        if not tensor.isfinite().all():
-            problem = f"{name} has values that are not finite"
-            raise InputError("weights", path, problem, "Train anew")
+    for name, tensor in model.state_dict().items():
+        # Copying between kinds of numbers succeeds, and loses what was there.
+        given = state.get(name, tensor)
+        if given.is_complex() or given.is_floating_point() != tensor.is_floating_point():
+            problem = f"does not fit its own model ({name} is {given.dtype})"
+            raise InputError("weights", path, problem, _REMEDY)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         problem = f"does not fit its own model ({str(error).splitlines()[1].strip()})"
         raise InputError("weights", path, problem, _REMEDY) from error
+    broken = _not_finite(model.state_dict())
+    if broken is not None:
+        raise InputError("weights", path, f"{broken} holds NaN or infinity", _REMEDY)
     return model.eval()
 
 
+def _not_finite(state: dict[str, torch.Tensor]) -> str | None:
+    """Name of a tensor that holds NaN or infinity, if there is one."""
+    return next((name for name, tensor in state.items() if not tensor.isfinite().all()), None)
+
+
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    if not path.is_file():
-        raise InputError("weights", path, "no such file", _REMEDY)
     try:
+        if not path.is_file():
+            raise InputError("weights", path, "no such file", _REMEDY)
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError) as error:
         problem = f"truncated, or not a safetensors file ({error})"
         raise InputError("weights", path, problem, _REMEDY) from error

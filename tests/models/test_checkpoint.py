@@ -1,3 +1,5 @@
+import copy
+import json
 import pickle
 
 import pytest
@@ -128,3 +130,74 @@ def test_a_tensor_that_does_not_fit(path, change):
     message = r"^weights=.*does not fit variant 'small' .*mesh_head\.lin_out\.weight.*Give a"
     with pytest.raises(InputError, match=message):
         load_model(path)
+
+
+BIAS = "blocks.0.branches.0.conv.bias"
+
+
+@pytest.mark.parametrize("value", [1e5, -7e4, float("inf"), float("nan")])
+def test_values_beyond_half_precision_are_not_written(small, tmp_path, value):
+    model = copy.deepcopy(small)
+    with torch.no_grad():
+        model.get_parameter(BIAS)[3] = value
+    with pytest.raises(InputError, match=rf"^model={BIAS}: .*half precision.*Keep"):
+        save_model(model, "small", tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_values_that_are_not_finite_are_not_read(path, value):
+    rewrite(path, lambda state, metadata: state[BIAS].fill_(value))
+    with pytest.raises(InputError, match=rf"^weights=.*{BIAS} holds NaN or infinity.*Give a"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.bool, torch.complex64])
+def test_numbers_of_another_kind(path, dtype):
+    rewrite(path, lambda state, metadata: state.update({BIAS: state[BIAS].to(dtype)}))
+    with pytest.raises(InputError, match=rf"^weights=.*does not fit.*{BIAS} is {dtype}.*Give a"):
+        load_model(path)
+
+
+def test_wider_numbers_are_read(path):
+    expected = load_model(path).state_dict()[BIAS]
+    rewrite(path, lambda state, metadata: state.update({BIAS: state[BIAS].double()}))
+    assert torch.equal(load_model(path).state_dict()[BIAS], expected)
+
+
+def header(content: bytes, **changes) -> bytes:
+    """The file with the entry of one tensor changed."""
+    size = int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8 : 8 + size])
+    entries[BIAS] |= changes
+    text = json.dumps(entries).encode()
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": [10**12]},
+        {"shape": [2**62, 4]},
+        {"shape": [-1]},
+        {"data_offsets": [0, 2**62]},
+        {"data_offsets": None},
+        {"dtype": "F128"},
+    ],
+)
+def test_forged_headers(path, changes):
+    path.write_bytes(header(path.read_bytes(), **changes))
+    with pytest.raises(InputError, match=r"^weights=.*not a safetensors file.*Give a"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("size", [2**26, 2**43, 2**64 - 1])
+def test_headers_that_promise_more_than_there_is(path, size):
+    path.write_bytes(size.to_bytes(8, "little") + path.read_bytes()[8:])
+    with pytest.raises(InputError, match=r"^weights=.*not a safetensors file.*Give a"):
+        load_model(path)
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    with pytest.raises(InputError, match=r"^weights=.*Give a"):
+        load_model(tmp_path / ("x" * 5000))
