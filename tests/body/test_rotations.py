@@ -94,3 +94,15 @@ def test_nearest_rotation_is_single_precision_under_autocast():
         lowered = nearest_rotation(matrix.bfloat16())
     torch.testing.assert_close(found, matrix, atol=1e-5, rtol=0)
     assert lowered.dtype == torch.float32
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-20, 1e-9])
+def test_nearest_rotation_gradient_is_held_where_the_projection_jumps(scale: float):
+    matrix = (scale * torch.eye(3, dtype=torch.float64)).requires_grad_()
+    weight = torch.arange(9.0, dtype=torch.float64).view(3, 3)
+    rotation = nearest_rotation(matrix)
+    (rotation * weight).sum().backward()
+    # There the projection is R exp(W) with W the antisymmetric part of R^T dM over the sums.
+    turned = rotation.detach().mT @ weight
+    expected = rotation.detach() @ (turned - turned.mT) / 1e-4
+    torch.testing.assert_close(matrix.grad, expected)
