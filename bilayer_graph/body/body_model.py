@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bilayer_graph.body.body_fields import check_fields, check_rows, is_level
 from bilayer_graph.body.body_file import BUILTIN_BODY, SHAPE_COMPONENTS, read_body_file
+from bilayer_graph.body.body_input import check_pose, check_vertices
+from bilayer_graph.body.field_error import FieldError
 from bilayer_graph.body.joints import (
     COCO_NAMES,
     COCO_TO_JOINTS,
@@ -51,11 +54,13 @@ class BodyModel(nn.Module):
         skeleton: The joints of the skeleton graph.
 
     Shapes:
-        - ``betas`` [B, S], ``body_pose`` [B, K - 1, 3, 3], ``global_orient`` [B, 3, 3]
+        - ``betas`` [B, S], or [1, S] for one shape in all poses; ``body_pose``
+          [B, K - 1, 3, 3], ``global_orient`` [B, 3, 3]
         - output: :class:`BodyOutput`
 
     Raises:
-        InputError: If the skeleton has another number of joints than ``joint_regressor``.
+        InputError: If a field is missing, of a wrong shape or out of range; if the skeleton has
+            another number of joints than ``joint_regressor``; if an input has another shape.
     """
 
     v_template: Tensor
@@ -73,12 +78,9 @@ class BodyModel(nn.Module):
 
     def __init__(self, arrays: Mapping[str, np.ndarray], skeleton: Skeleton = HUMAN) -> None:
         super().__init__()
+        arrays = _checked(arrays, skeleton)
         posedirs = arrays.get("posedirs")
         keypoints, joints = _regressors(arrays)
-        if len(joints) != len(skeleton.names):
-            problem = f"the body regresses {len(joints)} joints"
-            remedy = "Give the skeleton of this body"
-            raise InputError("skeleton", f"{len(skeleton.names)} joints", problem, remedy)
         fixed = {
             "v_template": arrays["v_template"],
             "shapedirs": arrays["shapedirs"][..., :SHAPE_COMPONENTS],
@@ -96,9 +98,9 @@ class BodyModel(nn.Module):
         self.register_buffer("ancestors", _ancestors(self.parents), persistent=False)
         self.skeleton = skeleton
         self.level_arrays = {
-            name: torch.as_tensor(array)
+            name: torch.tensor(array, dtype=torch.float32 if array.dtype.kind == "f" else None)
             for name, array in arrays.items()
-            if name.startswith(("level_", "up_"))
+            if is_level(name)
         }
 
     @classmethod
@@ -108,12 +110,14 @@ class BodyModel(nn.Module):
 
     def forward(self, betas: Tensor, body_pose: Tensor, global_orient: Tensor) -> BodyOutput:
         """Pose bodies; see the class for the shapes."""
+        check_pose(betas, body_pose, global_orient, self.shapedirs, len(self.parents))
         with torch.autocast(self.v_template.device.type, enabled=False):
             betas, body_pose, global_orient = (
                 tensor.to(self.v_template.dtype) for tensor in (betas, body_pose, global_orient)
             )
             shaped = self.v_template + torch.einsum("vcs,bs->bvc", self.shapedirs, betas)
-            rest_joints = self.J_regressor @ shaped
+            # One shape is kept as one and only its joints are repeated.
+            rest_joints = (self.J_regressor @ shaped).expand(body_pose.size(0), -1, -1)
             if self.posedirs is not None:
                 eye = torch.eye(3, dtype=betas.dtype, device=betas.device)
                 pose = (body_pose - eye).flatten(1)
@@ -130,11 +134,16 @@ class BodyModel(nn.Module):
 
     def joints(self, vertices: Tensor) -> Tensor:
         """The skeleton's joints of meshes: ``[.., V, 3]`` to ``[.., J, 3]``; a human has 12."""
-        return _regress(self.joint_regressor, vertices)
+        return self._regress(self.joint_regressor, vertices)
 
     def keypoints(self, vertices: Tensor) -> Tensor:
         """The keypoints of meshes: ``[.., V, 3]`` to ``[.., 17, 3]`` in COCO's order."""
-        return _regress(self.keypoint_regressor, vertices)
+        return self._regress(self.keypoint_regressor, vertices)
+
+    def _regress(self, regressor: Tensor, vertices: Tensor) -> Tensor:
+        check_vertices(vertices, self.v_template)
+        with torch.autocast(vertices.device.type, enabled=False):
+            return regressor @ vertices.to(regressor.dtype)
 
     def _move_joints(self, rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
         """World rotations ``[B, K, 3, 3]`` and positions ``[B, K, 3]`` of the joints."""
@@ -144,7 +153,7 @@ class BodyModel(nn.Module):
             torch.cat([rotations, offsets[..., None]], -1), (0, 0, 0, 1)
         )
         world[..., 3, 3] = 1
-        nobody = torch.eye(4, dtype=world.dtype, device=world.device).expand(len(world), 1, 4, 4)
+        nobody = torch.eye(4, dtype=world.dtype, device=world.device).expand(world.size(0), 1, 4, 4)
         world = torch.cat([world, nobody], 1)
         # Each step doubles the length of the path to the root that a transform covers.
         for ancestor in self.ancestors:
@@ -163,9 +172,22 @@ def _ancestors(parents: tuple[int, ...]) -> Tensor:
     return torch.stack(rows)
 
 
-def _regress(regressor: Tensor, vertices: Tensor) -> Tensor:
-    with torch.autocast(vertices.device.type, enabled=False):
-        return regressor @ vertices.to(regressor.dtype)
+def _checked(arrays: Mapping[str, np.ndarray], skeleton: Skeleton) -> dict[str, np.ndarray]:
+    try:
+        if not isinstance(arrays, Mapping):
+            raise FieldError("not a mapping from names to arrays")
+        fields = check_fields(arrays)
+        joints = len(_regressors(fields)[1])
+        if joints != len(skeleton.names):
+            problem = f"the body regresses {joints} joints"
+            remedy = "Give the skeleton of this body"
+            raise InputError("skeleton", f"{len(skeleton.names)} joints", problem, remedy)
+        check_rows(fields)
+        return fields
+    except FieldError as error:
+        remedy = error.remedy or "Give the fields that read_body_file returns"
+        given = f"[{', '.join(map(str, arrays))}]" if isinstance(arrays, Mapping) else arrays
+        raise InputError("arrays", given, str(error), remedy) from error
 
 
 def _regressors(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -154,3 +154,83 @@ def test_a_body_that_is_no_human():
 def test_a_skeleton_of_another_body():
     with pytest.raises(InputError, match=r"^skeleton=12 joints: the body regresses 2 joints"):
         small_body(joint_regressor=np.ones((2, 60)))
+
+
+def test_one_shape_for_many_poses(body: BodyModel, posed):
+    betas, rotations, _ = posed
+    one = body(betas[:1], rotations[:, 1:], rotations[:, 0])
+    all_same = body(betas[:1].expand(6, -1), rotations[:, 1:], rotations[:, 0])
+    torch.testing.assert_close(one.vertices, all_same.vertices, atol=1e-6, rtol=0)
+    torch.testing.assert_close(one.joints24, all_same.joints24, atol=1e-6, rtol=0)
+    with_pose_term = small_body()
+    betas, rotations = random_input(3)
+    one = with_pose_term(betas[:1], rotations[:, 1:], rotations[:, 0])
+    last = with_pose_term(betas[:1], rotations[2:, 1:], rotations[2:, 0])
+    torch.testing.assert_close(one.vertices[2:], last.vertices)
+
+
+INPUT = {
+    "betas": torch.zeros(2, 10),
+    "body_pose": torch.eye(3).expand(2, 23, 3, 3),
+    "global_orient": torch.eye(3).expand(2, 3, 3),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("betas", torch.zeros(10), r"\(10,\): not of shape \[B, 10\]"),
+        ("betas", torch.zeros(2, 300), "not of shape"),
+        ("betas", torch.zeros(2, 9), "not of shape"),
+        ("betas", torch.zeros(2, 1), "not of shape"),
+        ("betas", torch.zeros(3, 10), "body_pose has 2 bodies"),
+        ("betas", torch.zeros(0, 10), "body_pose has 2 bodies"),
+        ("betas", np.zeros((2, 10)), "not a tensor"),
+        ("betas", torch.zeros(2, 10, dtype=torch.complex64), "not floating-point"),
+        ("betas", torch.zeros(2, 10, device="meta"), "the body is on cpu"),
+        ("body_pose", torch.zeros(2, 69), r"not of shape \[B, 23, 3, 3\].*axis_angle_to_matrix"),
+        ("body_pose", torch.zeros(2, 23, 3), "not of shape"),
+        ("body_pose", torch.zeros(2, 21, 3, 3), "not of shape"),
+        ("body_pose", torch.zeros(2, 1, 3, 3), "not of shape"),
+        ("body_pose", torch.zeros(2, 23, 3, 3, dtype=torch.long), "not floating-point"),
+        ("body_pose", None, "not a tensor"),
+        ("global_orient", torch.zeros(2, 1, 3, 3), r"not of shape \[B, 3, 3\]"),
+        ("global_orient", torch.zeros(2, 3), "not of shape"),
+        ("global_orient", torch.zeros(3, 3), "not of shape"),
+        ("global_orient", torch.eye(3)[None], "body_pose has 2 bodies"),
+    ],
+)
+def test_input_that_is_no_pose_is_named(body: BodyModel, name: str, value, problem: str):
+    with pytest.raises(InputError, match=rf"^{name}=.*{problem}"):
+        body(**(INPUT | {name: value}))
+
+
+@pytest.mark.parametrize("shape", [(6890,), (6890, 4), (1723, 3), (2, 3, 6890), (20670,)])
+def test_meshes_of_another_body_are_named(body: BodyModel, shape: tuple[int, ...]):
+    for regress in (body.joints, body.keypoints):
+        with pytest.raises(InputError, match=r"^vertices=\(.*not the 6890 vertices.*\[\.\., 6890"):
+            regress(torch.zeros(shape))
+
+
+class Vertices(torch.nn.Module):
+    def __init__(self, body: BodyModel) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, *pose: torch.Tensor) -> torch.Tensor:
+        return self.body(*pose).vertices
+
+
+def test_checks_export_with_any_batch_size_and_compile(body: BodyModel, posed):
+    betas, rotations, output = posed
+    arguments = (betas, rotations[:, 1:].contiguous(), rotations[:, 0].contiguous())
+    batch = torch.export.Dim("batch", min=2)
+    exported = torch.export.export(
+        Vertices(body), arguments, dynamic_shapes=[({0: batch},) * 3], strict=False
+    )
+    found = exported.module()(*(argument[:4] for argument in arguments))
+    torch.testing.assert_close(found, output.vertices[:4], atol=1e-6, rtol=0)
+    compiled = torch.compile(body, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(*arguments).vertices, output.vertices, atol=1e-6, rtol=0)
+    with pytest.raises(InputError, match=r"^betas=\(3, 10\): body_pose has 6"):
+        torch.compile(body, backend="eager")(betas[:3], *arguments[1:])
