@@ -1,6 +1,7 @@
 """The three graphs of one object in one PyG ``HeteroData``."""
 
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from bilayer_graph.graphs.fusion import fusion_graph
@@ -31,7 +32,8 @@ def bilayer_graph(
     Returns:
         Node types ``joint`` and ``vertex`` with ``pos``; edge types ``(joint, bone, joint)``,
         ``(vertex, edge, vertex)``, ``(joint, drives, vertex)`` and ``(vertex, informs, joint)``
-        with ``edge_index`` and ``edge_weight``. ``informs`` is ``drives`` reversed, edge by edge.
+        with ``edge_index``, an ``EdgeIndex`` of known size, and ``edge_weight``. ``informs`` is
+        ``drives`` reversed, edge by edge.
 
     Raises:
         InputError: If the points or the faces are not those of one object.
@@ -46,7 +48,7 @@ def bilayer_graph(
     return data
 
 
-def add_fusion(data: HeteroData, coarse: str, fine: str, fusion: tuple[Tensor, Tensor]) -> None:
+def add_fusion(data: HeteroData, coarse: str, fine: str, fusion: tuple[EdgeIndex, Tensor]) -> None:
     """Add a fusion graph between two node types, in both directions."""
     edge_index, edge_weight = fusion
     for edge_type, edges in (

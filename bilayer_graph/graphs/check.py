@@ -37,7 +37,7 @@ def check_faces(faces: Tensor, num_vertices: int, name: str = "faces") -> None:
         raise InputError(
             name, list(faces.shape), "not a list of triangles", "Give indices of shape [F, 3]"
         )
-    _check_indices(name, faces)
+    check_indices(name, faces)
     low, high = int(faces.min()), int(faces.max())
     if low < 0 or high >= num_vertices:
         raise InputError(
@@ -54,7 +54,7 @@ def check_edges(name: str, edge_index: Tensor, edge_weight: Tensor | None, num_n
         raise InputError(
             name, list(edge_index.shape), "not a list of edges", "Give indices of shape [2, E]"
         )
-    _check_indices(name, edge_index)
+    check_indices(name, edge_index)
     if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
         raise InputError(
             name,
@@ -72,7 +72,8 @@ def check_positive(name: str, value: float) -> None:
         raise InputError(name, value, "not a distance", "Give a positive number")
 
 
-def _check_indices(name: str, indices: Tensor) -> None:
+def check_indices(name: str, indices: Tensor) -> None:
+    """Raise :class:`InputError` unless a tensor is of an integer dtype."""
     if indices.dtype not in _INTEGERS:
         raise InputError(name, indices.dtype, "not indices", "Give int64")
 

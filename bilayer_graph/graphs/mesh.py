@@ -3,12 +3,14 @@
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.graphs.edges import edges_by_target
 from bilayer_graph.graphs.shape import Shape, read_faces, read_mesh
 
 
-def mesh_graph(faces: Shape, num_vertices: int | None = None) -> tuple[Tensor, Tensor]:
+def mesh_graph(faces: Shape, num_vertices: int | None = None) -> tuple[EdgeIndex, Tensor]:
     r"""Build the fixed mesh adjacency :math:`A_m`: binary, with self loops, row-normalised.
 
     .. math:: (A_m)_{ij} = 1 / (\deg(i) + 1) \quad \text{if } i = j \text{ or } (i, j)
@@ -21,7 +23,8 @@ def mesh_graph(faces: Shape, num_vertices: int | None = None) -> tuple[Tensor, T
             uses keeps its self loop.
 
     Returns:
-        ``edge_index`` of shape ``[2, E]``, sorted by target, and ``edge_weight`` of shape ``[E]``.
+        ``edge_index``, an ``EdgeIndex`` of shape ``[2, E]`` sorted by target, and ``edge_weight``
+        of shape ``[E]``.
 
     Raises:
         InputError: If ``faces`` is not ``[F, 3]`` or points outside the mesh.
@@ -37,7 +40,7 @@ def mesh_graph(faces: Shape, num_vertices: int | None = None) -> tuple[Tensor, T
 
 def link_faces(
     faces: Tensor, num_vertices: int, dtype: torch.dtype | None = None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[EdgeIndex, Tensor]:
     """Build :func:`mesh_graph` of checked faces, with weights of a dtype."""
     sides = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).t()
     return link_edges(torch.cat([sides, sides.flip(0)], dim=1), num_vertices, dtype)
@@ -45,9 +48,10 @@ def link_faces(
 
 def link_edges(
     edge_index: Tensor, num_nodes: int, dtype: torch.dtype | None = None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[EdgeIndex, Tensor]:
     """Add self loops to edges, drop copies, sort by target, and weigh each 1 / in-degree."""
     loops = torch.arange(num_nodes, device=edge_index.device).expand(2, -1)
     target, source = torch.unique(torch.cat([edge_index.flip(0), loops], dim=1), dim=1)
     degree = torch.bincount(target, minlength=num_nodes).to(dtype or torch.get_default_dtype())
-    return torch.stack([source, target]), degree.reciprocal()[target]
+    edges = edges_by_target(torch.stack([source, target]), num_nodes, num_nodes)
+    return edges, degree.reciprocal()[target]

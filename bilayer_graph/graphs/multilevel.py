@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from bilayer_graph.errors import InputError
@@ -50,7 +51,8 @@ def multilevel_graph(
     Returns:
         For each level its node type with ``pos`` and the edge type ``(level, edge, level)``, for
         each pair ``(coarse, drives, fine)`` and ``(fine, informs, coarse)``, all with
-        ``edge_index`` and ``edge_weight``. ``informs`` is ``drives`` reversed, edge by edge.
+        ``edge_index``, an ``EdgeIndex`` of known size, and ``edge_weight``. ``informs`` is
+        ``drives`` reversed, edge by edge.
 
     Raises:
         InputError: If a level cannot be read, has more nodes than the one before it or lies in
@@ -123,13 +125,16 @@ def _pair(
 
 def _link_inside(
     level: _Level, k: int | None, radius: float | None, min_distance: float
-) -> tuple[Tensor, Tensor]:
+) -> tuple[EdgeIndex, Tensor]:
     """Build the graph inside a level."""
     pos, faces, edge_index, edge_weight = level.parts
+    if isinstance(edge_index, EdgeIndex):
+        edge_index = edge_index.as_tensor()
     if edge_index is not None and edge_weight is not None:
-        return edge_index, edge_weight
+        size = pos.size(0), pos.size(0)
+        return EdgeIndex(edge_index.long(), sparse_size=size), edge_weight
     if edge_index is not None:
-        return link_edges(edge_index, pos.size(0), pos.dtype)
+        return link_edges(edge_index.long(), pos.size(0), pos.dtype)
     if faces is not None:
         return link_faces(faces, pos.size(0), pos.dtype)
     others = f"other nodes in {level.label}"

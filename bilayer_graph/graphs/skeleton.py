@@ -1,6 +1,7 @@
 """The skeleton graph: every joint linked with every joint, the closer the stronger."""
 
 from torch import Tensor
+from torch_geometric import EdgeIndex
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.distance import MIN_DISTANCE
@@ -8,7 +9,9 @@ from bilayer_graph.graphs.points import point_graph
 from bilayer_graph.graphs.shape import Shape, read_points
 
 
-def skeleton_graph(joints: Shape, *, min_distance: float = MIN_DISTANCE) -> tuple[Tensor, Tensor]:
+def skeleton_graph(
+    joints: Shape, *, min_distance: float = MIN_DISTANCE
+) -> tuple[EdgeIndex, Tensor]:
     r"""Build the fixed skeleton adjacency :math:`A_s` of the template joints.
 
     .. math:: A_s = \mathrm{RowNorm}(a), \qquad a_{ij} = 1 / \max(d_{ij}, d_{min}) \;(i \ne j),
@@ -19,8 +22,9 @@ def skeleton_graph(joints: Shape, *, min_distance: float = MIN_DISTANCE) -> tupl
         min_distance: Lower bound of a distance, in metres.
 
     Returns:
-        ``edge_index`` of shape ``[2, N * N]`` and ``edge_weight`` of shape ``[N * N]``; the weights
-        of the edges that enter one joint sum to 1.
+        ``edge_index``, an ``EdgeIndex`` of shape ``[2, N * N]`` sorted by target, and
+        ``edge_weight`` of shape ``[N * N]``; the weights of the edges that enter one joint sum
+        to 1.
 
     Raises:
         InputError: If ``joints`` is not a finite ``[N, 3]`` tensor of two joints or more.

@@ -19,7 +19,7 @@ def test_snippets_run():
         for expression, shape in SHAPE.findall(snippet):
             assert str(list(eval(expression, names).shape)) == shape
             shapes.append(shape)
-    assert len(SNIPPETS) == 6
+    assert len(SNIPPETS) == 8
     assert len(shapes) == 4
     assert names["batch"].num_graphs == 2
     assert names["data"].node_types == ["atom", "group"]
