@@ -66,7 +66,7 @@ def ours(edge_index: Tensor, prior: Tensor, size: tuple[int, int]) -> Fusion:
         value = matrix.value * weight[direction].index_select(0, order)
         value = row_norm(value, matrix.rowptr)
         if complete:
-            return fusion_product(value.view(matrix.size), x)
+            return fusion_product(value.view(matrix.shape), x)
         return spmm(matrix._replace(value=value), x)
 
     return Fusion(lambda x: (product(1, x[1]), product(0, x[0])), [weight])

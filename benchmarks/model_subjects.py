@@ -58,7 +58,7 @@ def block(device: torch.device) -> Subject:
     """Return one Bilayer-Graph block."""
     model = wide_model(device)
     layer = model.blocks[0]
-    sizes = model.skeleton().size[0], model.mesh().size[0]
+    sizes = model.skeleton().shape[0], model.mesh().shape[0]
 
     def run(joints: Tensor, vertices: Tensor) -> Tensors:
         return layer((joints, vertices), (model.skeleton(), model.mesh()))
@@ -92,7 +92,7 @@ def head(device: torch.device) -> Subject:
 
     return Subject(
         op="head",
-        vertices=model.mesh().size[0],
+        vertices=model.mesh().shape[0],
         channels=CHANNELS,
         module=model,
         run=run,
@@ -142,7 +142,7 @@ def whole(variant: str, device: torch.device) -> Subject:
 
     return Subject(
         op=f"{variant} model",
-        vertices=model.mesh().size[0],
+        vertices=model.mesh().shape[0],
         channels=model.config.channels,
         module=model,
         run=run,

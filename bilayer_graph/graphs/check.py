@@ -48,22 +48,51 @@ def check_faces(faces: Tensor, num_vertices: int, name: str = "faces") -> None:
         )
 
 
-def check_edges(name: str, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> None:
-    """Raise :class:`InputError` unless the edges are ``[2, E]`` between ``num_nodes`` nodes."""
+def check_edges(
+    name: str, edge_index: Tensor, edge_weight: Tensor | None, size: int | tuple[int, int]
+) -> None:
+    """Raise :class:`InputError` unless edges are ``[2, E]``, inside the graph and fit the weights.
+
+    Whether they are inside is not checked where the edges cannot be read, see :func:`readable`.
+
+    Args:
+        name: What the error calls the edges, ending in ``edge_index``.
+        edge_index: Source and target of each edge.
+        edge_weight: Weight of each edge, or ``None``.
+        size: Number of source and of target nodes; one number where they are the same.
+    """
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise InputError(
-            name, list(edge_index.shape), "not a list of edges", "Give indices of shape [2, E]"
-        )
+        remedy = "Give sources and targets as one tensor of shape [2, E]"
+        raise InputError(name, list(edge_index.shape), "not a list of edges", remedy)
     check_indices(name, edge_index)
-    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
-        raise InputError(
-            name,
-            f"indices {int(edge_index.min())}..{int(edge_index.max())}",
-            f"a graph of {num_nodes} nodes has indices 0..{num_nodes - 1}",
-            "Give the edges of this graph, counted from 0",
-        )
     if edge_weight is not None:
-        _check_weights(f"{name.removesuffix('index')}weight", edge_weight, edge_index.size(1))
+        weight_name = f"{name.removesuffix('index')}weight"
+        check_weights(weight_name, edge_weight, edge_index.size(1))
+    if edge_index.size(1) and readable(edge_index):
+        _check_inside(name, edge_index, size if isinstance(size, tuple) else (size, size))
+
+
+def _check_inside(name: str, edge_index: Tensor, size: tuple[int, int]) -> None:
+    lowest, highest = (bound.tolist() for bound in edge_index.aminmax(dim=1))
+
+    def inside(end: int, number: int) -> bool:
+        return lowest[end] >= 0 and highest[end] < number
+
+    for end, side in enumerate(("source", "target")):
+        if not inside(end, size[end]):
+            remedy = "Give edges between nodes of the graph, counted from 0, as (source, target)"
+            if inside(0, size[1]) and inside(1, size[0]):
+                remedy += "; these would fit swapped: edge_index.flip(0)"
+            nodes = f"{side} nodes {lowest[end]}..{highest[end]}"
+            problem = f"the graph has {size[end]} {side} nodes"
+            raise InputError(name, nodes, problem, remedy)
+
+
+def readable(tensor: Tensor) -> bool:
+    """Return whether a check may look at values: not while a graph is compiled or captured."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
 def check_positive(name: str, value: float) -> None:
@@ -78,10 +107,15 @@ def check_indices(name: str, indices: Tensor) -> None:
         raise InputError(name, indices.dtype, "not indices", "Give int64")
 
 
-def _check_weights(name: str, weight: Tensor, num_edges: int) -> None:
+def check_weights(name: str, weight: Tensor, num_edges: int) -> None:
+    """Raise :class:`InputError` unless there is one weight for each of a number of edges."""
     if weight.shape != (num_edges,):
         problem = f"there are {num_edges} edges"
-        raise InputError(name, list(weight.shape), problem, "Give one weight for each, shape [E]")
+        raise InputError(name, list(weight.shape), problem, "Give one weight an edge, of shape [E]")
+
+
+def check_finite_weights(name: str, weight: Tensor) -> None:
+    """Raise :class:`InputError` unless all weights of edges are finite."""
     if not torch.isfinite(weight).all():
         row = int((~torch.isfinite(weight)).nonzero()[0])
         problem = "not finite"

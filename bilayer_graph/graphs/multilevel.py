@@ -10,6 +10,7 @@ from torch_geometric.data import HeteroData
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.bilayer import add_fusion
+from bilayer_graph.graphs.check import check_finite_weights
 from bilayer_graph.graphs.distance import MIN_DISTANCE
 from bilayer_graph.graphs.fusion import link_levels
 from bilayer_graph.graphs.mesh import link_edges, link_faces
@@ -131,6 +132,7 @@ def _link_inside(
     if isinstance(edge_index, EdgeIndex):
         edge_index = edge_index.as_tensor()
     if edge_index is not None and edge_weight is not None:
+        check_finite_weights(f"{level.label}.edge_weight", edge_weight)
         size = pos.size(0), pos.size(0)
         return EdgeIndex(edge_index.long(), sparse_size=size), edge_weight
     if edge_index is not None:

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch_geometric.utils import lexsort
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops.sparse_matrix import check_weights
+from bilayer_graph.graphs.check import check_weights
 
 SAME_PRIOR = 1e-2
 """Relative difference up to which two priors are the same: one may have been in bfloat16."""
@@ -43,7 +43,7 @@ def check_same_prior(given: Tensor, own: Tensor, position: Tensor) -> None:
         own: The layer's prior, once for each graph of the batch, shape ``[K * E]``.
         position: Where each edge stands in the call, shape ``[K * E]``.
     """
-    check_weights(given, own.numel())
+    check_weights("edge_weight", given, own.numel())
     given = given[position]
     wrong = ~torch.isclose(given.to(own.dtype), own, rtol=SAME_PRIOR, atol=0)
     if wrong.any():

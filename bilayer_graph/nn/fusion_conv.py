@@ -154,7 +154,7 @@ class FusionConv(MessagePassing):
         return restack(pair[0], to_first), restack(pair[0], to_second)
 
     def _convolve(self, adjacency: SparseMatrix, x: Tensor, lin: Linear) -> Tensor:
-        num_targets, num_sources = adjacency.size
+        num_targets, num_sources = adjacency.shape
         # W goes to the side with fewer nodes.
         if num_sources > num_targets:
             out = lin(self.message_and_aggregate(adjacency, x))
@@ -177,7 +177,7 @@ class FusionConv(MessagePassing):
             adjacency = self._adjacency(direction)
             weight = place(adjacency.value, self.edges.prior(direction)[1])
             weight = place(weight.repeat(copies), position)
-            num_targets, num_sources = (copies * number for number in adjacency.size)
+            num_targets, num_sources = (copies * number for number in adjacency.shape)
             out = self.propagate(
                 ends, x=(lin(x), None), edge_weight=weight, size=(num_sources, num_targets)
             )
@@ -206,11 +206,11 @@ class FusionConv(MessagePassing):
 
 
 def _is_complete(matrix: SparseMatrix) -> bool:
-    return matrix.value.numel() == matrix.size[0] * matrix.size[1]
+    return matrix.value.numel() == matrix.shape[0] * matrix.shape[1]
 
 
 def _dense(matrix: SparseMatrix) -> Tensor:
-    return matrix.value.view(matrix.size)
+    return matrix.value.view(matrix.shape)
 
 
 def _affine_product(adjacency: Tensor, x: Tensor, bias: Tensor) -> Tensor:

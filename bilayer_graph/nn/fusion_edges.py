@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.graphs.check import readable
 from bilayer_graph.nn.edge_copies import check_same_prior, find_edges
 from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.ops import SparseMatrix, sparse_matrix
-from bilayer_graph.ops.sparse_matrix import readable
 
 Direction: TypeAlias = Literal["forward", "backward"]
 """From the first to the second graph, or back."""

@@ -7,10 +7,10 @@ from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size, SparseTe
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.graphs.check import check_edges, readable
 from bilayer_graph.nn.edges import edge_list
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, sparse_matrix, spmm
-from bilayer_graph.ops.sparse_matrix import check_edges, readable
 
 
 class GraphConv(MessagePassing):
@@ -112,7 +112,7 @@ def _check(
     num_sources = source.size(-2)
     # As PyG: without a word about the targets there are as many as sources.
     num_targets = (size or known or (0, num_sources))[1] if target is None else target.size(-2)
-    check_edges(edge_index, edge_weight, (num_sources, num_targets))
+    check_edges("edge_index", edge_index, edge_weight, (num_sources, num_targets))
     return num_sources, num_targets
 
 

@@ -32,16 +32,26 @@ def block_diagonal(rowptr: Tensor, col: Tensor, columns: int, batch: int) -> tup
         batch: Number of copies :math:`B`.
 
     Returns:
-        Where each row starts, without the end, ``[B * M]``, and the columns, ``[B * E]``.
+        Where each row starts, without the end, ``[B * M]``, and the columns, ``[B * E]``, in the
+        dtype of :func:`index_dtype`.
     """
+    dtype = index_dtype(rowptr, col, columns, batch)
 
     def starts() -> Tensor:
-        return stack_copies(rowptr[:-1], col.numel(), batch)
+        return stack_copies(rowptr[:-1].to(dtype), col.numel(), batch)
 
     def index() -> Tensor:
-        return stack_copies(col, columns, batch)
+        return stack_copies(col.to(dtype), columns, batch)
 
-    return _kept(rowptr, (col.numel(), batch), starts), _kept(col, (columns, batch), index)
+    key = columns, batch, dtype
+    return _kept(rowptr, (col.numel(), *key), starts), _kept(col, key, index)
+
+
+def index_dtype(rowptr: Tensor, col: Tensor, columns: int, batch: int) -> torch.dtype:
+    """Return the one dtype that counts the rows, columns and entries of all copies."""
+    largest = batch * max(rowptr.numel() - 1, columns, col.numel())
+    wide = largest > torch.iinfo(torch.int32).max
+    return torch.int64 if wide else torch.promote_types(rowptr.dtype, col.dtype)
 
 
 def repeat_value(value: Tensor, dtype: torch.dtype, batch: int) -> Tensor:
@@ -62,7 +72,5 @@ def _kept(tensor: Tensor, key: tuple[Any, ...], build: Callable[[], Tensor]) -> 
 
 def stack_copies(index: Tensor, step: int, batch: int) -> Tensor:
     """Return ``batch`` copies of indices after each other, each ``step`` above the last."""
-    wide = batch * step > torch.iinfo(torch.int32).max
-    dtype = torch.int64 if wide else index.dtype
-    copies = torch.arange(batch, dtype=dtype, device=index.device).unsqueeze(1)
+    copies = torch.arange(batch, dtype=index.dtype, device=index.device).unsqueeze(1)
     return (index + copies * step).view(-1)

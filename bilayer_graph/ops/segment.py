@@ -3,17 +3,19 @@
 import torch
 from torch import Tensor
 
+from bilayer_graph.ops.library import needs_plain_torch
+
 
 def segment_sum(value: Tensor, rowptr: Tensor) -> Tensor:
     """Sum the entries of each row: ``[E]`` to ``[M]``, without atomic additions."""
-    if torch.onnx.is_in_onnx_export():
+    if needs_plain_torch():
         return value.new_zeros(rowptr.numel() - 1).index_add(0, _row(value, rowptr), value)
     return torch.segment_reduce(value.contiguous(), "sum", offsets=rowptr)
 
 
 def segment_max(value: Tensor, rowptr: Tensor) -> Tensor:
     """Return the largest entry of each row: ``[E]`` to ``[M]``."""
-    if torch.onnx.is_in_onnx_export():
+    if needs_plain_torch():
         lowest = value.new_full((rowptr.numel() - 1,), torch.finfo(value.dtype).min)
         return lowest.scatter_reduce(0, _row(value, rowptr), value, "amax")
     return torch.segment_reduce(value.contiguous(), "max", offsets=rowptr)
@@ -21,13 +23,13 @@ def segment_max(value: Tensor, rowptr: Tensor) -> Tensor:
 
 def spread(total: Tensor, rowptr: Tensor, like: Tensor) -> Tensor:
     """Give each entry its row's number: ``[M]`` to ``[E]``, as many as ``like`` has."""
-    if torch.onnx.is_in_onnx_export():
+    if needs_plain_torch():
         return total[_row(like, rowptr)]
     return total.repeat_interleave(rowptr.diff(), output_size=like.numel())
 
 
 def _row(value: Tensor, rowptr: Tensor) -> Tensor:
-    # ONNX has no segments: count the rows that have started; empty ones start together.
+    # No segments here: count the rows that have started; empty ones start together.
     starts = rowptr[1:-1].long()
     ones = starts.new_ones(rowptr.numel() - 2)
     started = starts.new_zeros(value.numel() + 1).index_add(0, starts, ones)

@@ -87,7 +87,7 @@ def to_dense(edge_index: Tensor, edge_weight: Tensor | None, size: tuple[int, in
 
 def matrix_to_dense(matrix: SparseMatrix) -> Tensor:
     """Return a :class:`~bilayer_graph.ops.SparseMatrix` as a dense float64 tensor ``[M, N]``."""
-    rows, columns = matrix.size
+    rows, columns = matrix.shape
     return to_dense(torch.stack([matrix.col, matrix.row]), matrix.value, (columns, rows))
 
 

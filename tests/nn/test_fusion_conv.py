@@ -307,8 +307,8 @@ def test_adjacency_is_sparse_matrices():
     conv, _ = make_conv()
     to_second, to_first = conv.adjacency()
     assert isinstance(to_second, SparseMatrix)
-    assert to_second.size == (SECOND, FIRST)
-    assert to_first.size == (FIRST, SECOND)
+    assert to_second.shape == (SECOND, FIRST)
+    assert to_first.shape == (FIRST, SECOND)
 
 
 def test_repr():

@@ -29,7 +29,7 @@ def features(*batch):
 
 def masked_product(adjacency, edges, masks, x, conv):
     """A_f X W + b, each entry of A_f times its edge's mask, graph by graph."""
-    size = adjacency.size[::-1]
+    size = adjacency.shape[::-1]
     out = [
         adjacency.to_dense() * to_dense(edges, mask, size) @ graph @ conv.lin.weight.t() + conv.bias
         for mask, graph in zip(masks, x, strict=True)

@@ -287,4 +287,4 @@ def test_a_static_graph_is_in_no_checkpoint_and_moves_with_the_model(device):
     graph = StaticGraph(EDGE_INDEX, EDGE_WEIGHT, (N, N)).to(device)
     assert not graph.state_dict()
     assert {tensor.device.type for tensor in graph()} == {device.type}
-    assert graph().size == (N, N)
+    assert graph().shape == (N, N)

@@ -1,4 +1,5 @@
 import gc
+import types
 
 import pytest
 import scipy.sparse
@@ -6,8 +7,8 @@ import torch
 from spmm_problems import INDEX_DTYPES, problem
 
 from bilayer_graph.ops import block_diagonal as module
-from bilayer_graph.ops import spmm
-from bilayer_graph.ops.block_diagonal import block_diagonal, stack_copies
+from bilayer_graph.ops import sddmm, spmm
+from bilayer_graph.ops.block_diagonal import block_diagonal, index_dtype, stack_copies
 from bilayer_graph.testing import assert_close
 
 
@@ -23,9 +24,31 @@ def test_agrees_with_scipy(index, batch, device):
 
 
 def test_indices_beyond_int32_are_wide():
-    index = torch.tensor([0, 5], dtype=torch.int32)
-    assert stack_copies(index, 2**30, 3).tolist() == [0, 5, 2**30, 2**30 + 5, 2**31, 2**31 + 5]
-    assert stack_copies(index, 2**30, 1).dtype == torch.int32
+    rowptr, col = (torch.tensor(index, dtype=torch.int32) for index in ([0, 2], [0, 5]))
+    starts, index = block_diagonal(rowptr, col, 2**30, 3)
+    assert index.tolist() == [0, 5, 2**30, 2**30 + 5, 2**31, 2**31 + 5]
+    assert starts.tolist() == [0, 2, 4]
+    assert starts.dtype == index.dtype == torch.int64
+    assert stack_copies(col, 2**30, 1).dtype == torch.int32
+
+
+@pytest.mark.parametrize(("rows", "columns", "entries"), [(50, 2, 2), (2, 50, 2), (2, 2, 50)])
+def test_one_dtype_counts_rows_columns_and_entries(rows, columns, entries, monkeypatch):
+    real, small = torch.iinfo, types.SimpleNamespace(max=100)
+    monkeypatch.setattr(torch, "iinfo", lambda t: small if t is torch.int32 else real(t))
+    rowptr, col = torch.zeros(rows + 1).int(), torch.zeros(entries).int()
+    assert index_dtype(rowptr, col, columns, batch=2) == torch.int32
+    assert index_dtype(rowptr, col, columns, batch=3) == torch.int64
+
+
+def test_products_with_wide_indices(monkeypatch):
+    narrow, _, left, right = problem("long rows", torch.float64)
+    wanted = spmm(narrow, right), sddmm(narrow, left, right)
+    real, small = torch.iinfo, types.SimpleNamespace(max=150)
+    monkeypatch.setattr(torch, "iinfo", lambda t: small if t is torch.int32 else real(t))
+    wide = problem("long rows", torch.float64)[0]
+    assert_close(spmm(wide, right), wanted[0])
+    assert_close(sddmm(wide, left, right), wanted[1])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from bilayer_graph.testing import assert_close, largest_output, sample_features
 SIZES = [(12, 107), (107, 12), (3, 5), (1, 1), (1, 9), (9, 1), (33, 129), (129, 33), (4, 0), (0, 4)]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 OP = torch.ops.bilayer_graph
-cpu = import_module("bilayer_graph.ops.fusion_product")
+cpu = import_module("bilayer_graph.ops._fusion_product")
 
 
 def problem(size, batch=3, channels=7, dtype=torch.float64, device="cpu"):

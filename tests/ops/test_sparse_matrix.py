@@ -1,10 +1,11 @@
 import pytest
 import scipy.sparse
 import torch
+from torch_geometric import EdgeIndex
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops import sparse_matrix
-from bilayer_graph.testing import matrix_to_dense, random_graph, to_dense
+from bilayer_graph.ops import sparse_matrix, spmm
+from bilayer_graph.testing import assert_close, matrix_to_dense, random_graph, to_dense
 
 SIZE = (9, 6)
 
@@ -16,7 +17,7 @@ def graph():
 
 def test_holds_the_edges(graph, device):
     matrix, order = sparse_matrix(graph[0].to(device), graph[1].to(device), SIZE)
-    assert matrix.size == (6, 9)
+    assert matrix.shape == (6, 9)
     assert torch.equal(matrix_to_dense(matrix), to_dense(*graph, SIZE))
     assert torch.equal(matrix.edge_index.cpu(), graph[0][:, order.cpu()])
     assert torch.equal(matrix.value.cpu(), graph[1][order.cpu()])
@@ -70,7 +71,7 @@ def test_transpose_is_that_of_the_flipped_edges(graph, device):
     edge_index, weight = graph[0].to(device), graph[1].to(device)
     transposed = sparse_matrix(edge_index, weight, SIZE)[0].t()
     expected, _ = sparse_matrix(edge_index.flip(0), weight, SIZE[::-1])
-    assert transposed.size == expected.size == (9, 6)
+    assert transposed.shape == expected.shape == (9, 6)
     for got, want in zip(transposed, expected, strict=True):
         assert torch.equal(got, want)
 
@@ -95,7 +96,7 @@ def test_without_weights_all_are_one(graph):
 
 def test_a_graph_without_edges():
     matrix, order = sparse_matrix(torch.zeros(2, 0, dtype=torch.long), None, SIZE)
-    assert matrix.size == (6, 9)
+    assert matrix.shape == (6, 9)
     assert matrix.row.numel() == order.numel() == 0
 
 
@@ -123,3 +124,64 @@ def test_edges_that_leave_the_graph(edges, message):
 def test_one_weight_too_few(graph):
     with pytest.raises(InputError, match=r"^edge_weight=\[24\]: there are 25 edges.*Give one"):
         sparse_matrix(graph[0], graph[1][1:], SIZE)
+
+
+def test_prints_in_a_line(graph):
+    matrix, _ = sparse_matrix(*graph, SIZE)
+    assert str(matrix) == repr(matrix) == "SparseMatrix((6, 9), entries=25, float32)"
+
+
+def test_has_the_size_of_a_tensor(graph):
+    matrix, _ = sparse_matrix(*graph, SIZE)
+    assert matrix.size() == matrix.shape == tuple(matrix.to_dense().size())
+
+
+def test_becomes_a_torch_tensor(graph):
+    matrix, _ = sparse_matrix(*graph, SIZE)
+    matrix = matrix._replace(value=matrix.value.requires_grad_())
+    x = torch.rand(9, 4)
+    assert_close(matrix.to_torch() @ x, matrix.to_dense() @ x)
+    (matrix.to_torch() @ x).sum().backward()
+    source, _ = matrix.edge_index
+    assert_close(matrix.value.grad, x.sum(1)[source])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_becomes_a_scipy_array(graph, dtype):
+    matrix, _ = sparse_matrix(graph[0], graph[1].to(dtype), SIZE)
+    array = matrix._replace(value=matrix.value.requires_grad_()).to_scipy()
+    assert scipy.sparse.issparse(array)
+    array.data[:] = array.data.astype(float)
+    assert torch.equal(torch.tensor(array.astype(float).toarray()), matrix.to_dense().double())
+    array.data[:] = 0
+    assert matrix.value.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_small_integers(graph, dtype):
+    narrow, wide = (sparse_matrix(graph[0].to(d), graph[1], SIZE) for d in (dtype, torch.int64))
+    for got, want in zip(narrow[0], wide[0], strict=True):
+        assert torch.equal(got, want)
+
+
+def test_an_edge_index(graph):
+    edges = EdgeIndex(graph[0], sparse_size=SIZE)
+    for got, want in zip(
+        sparse_matrix(edges, graph[1], SIZE)[0], sparse_matrix(*graph, SIZE)[0], strict=True
+    ):
+        assert type(got) is torch.Tensor
+        assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda matrix: {"col": matrix.col[1:]},
+        lambda matrix: {"value": matrix.value[1:]},
+        lambda matrix: {"rowptr": matrix.rowptr + 1},
+    ],
+)
+def test_tensors_of_two_matrices(graph, change):
+    matrix, _ = sparse_matrix(*graph, SIZE)
+    with pytest.raises(InputError, match=r"^matrix=.*not one matrix.*ops\.sparse_matrix"):
+        spmm(matrix._replace(**change(matrix)), torch.rand(9, 2))

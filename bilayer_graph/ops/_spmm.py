@@ -6,14 +6,9 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.ops import reference
+from bilayer_graph.ops._sparse_matrix import MATRIX, SparseMatrix, check_features
 from bilayer_graph.ops.block_diagonal import block_diagonal, repeat_value
-from bilayer_graph.ops.library import HAS_TRITON, LIBRARY
-from bilayer_graph.ops.sparse_matrix import SparseMatrix, check_features
-
-LIBRARY.define(
-    "spmm(Tensor rowptr, Tensor col, Tensor value, Tensor rowptr_t, Tensor row_t, Tensor perm_t, "
-    "Tensor perm, Tensor x) -> Tensor"
-)
+from bilayer_graph.ops.library import HAS_TRITON, needs_plain_torch, own, register
 
 
 def spmm(matrix: SparseMatrix, x: Tensor) -> Tensor:
@@ -34,35 +29,27 @@ def spmm(matrix: SparseMatrix, x: Tensor) -> Tensor:
         InputError: If ``x`` has another number of nodes than ``matrix`` has columns, is on
             another device, or is not floating-point.
     """
-    check_features("x", x, "columns", matrix.size[1], matrix)
-    if torch.onnx.is_in_onnx_export():
+    check_features("x", x, "columns", matrix.shape[1], matrix)
+    if needs_plain_torch():
         return reference.spmm(matrix, x)
     out = torch.ops.bilayer_graph.spmm(*matrix, x if x.dim() == 3 else x.unsqueeze(0))
     return out if x.dim() == 3 else out.squeeze(0)
 
 
-def _spmm_cpu(
-    rowptr: Tensor,
-    col: Tensor,
-    value: Tensor,
-    rowptr_t: Tensor,
-    row_t: Tensor,
-    perm_t: Tensor,
-    perm: Tensor,
-    x: Tensor,
-) -> Tensor:
+def _spmm_cpu(*args: Tensor) -> Tensor:
     # embedding_bag over B copies of the rows is torch's fastest weighted gather-and-sum on CPU.
-    batch, nodes, channels = x.shape
-    if x.numel() == 0 or col.numel() == 0:
-        return x.new_zeros(batch, rowptr.numel() - 1, channels)
-    starts, index = block_diagonal(rowptr, col, nodes, batch)
+    *fields, x = args
+    matrix, (batch, nodes, channels) = SparseMatrix(*fields), x.shape
+    if x.numel() == 0 or matrix.col.numel() == 0:
+        return x.new_zeros(batch, matrix.shape[0], channels)
+    starts, index = block_diagonal(matrix.rowptr, matrix.col, nodes, batch)
     out = torch._embedding_bag_forward_only(
         x.reshape(batch * nodes, channels),
         index,
         starts,
-        per_sample_weights=repeat_value(value, x.dtype, batch),
+        per_sample_weights=repeat_value(matrix.value, x.dtype, batch),
     )[0]
-    return out.view(batch, -1, channels)
+    return own(out, (batch, matrix.shape[0], channels))
 
 
 def _spmm_cuda(*args: Tensor) -> Tensor:
@@ -91,9 +78,11 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return None, None, grad_value, None, None, None, None, grad_x
 
 
-LIBRARY.impl("spmm", _spmm_cpu, "CPU")
-LIBRARY.impl("spmm", _spmm_cuda if HAS_TRITON else _spmm_cpu, "CUDA")
-torch.library.register_fake("bilayer_graph::spmm", _spmm_fake, lib=LIBRARY)
-torch.library.register_autograd(
-    "bilayer_graph::spmm", _backward, setup_context=_setup_context, lib=LIBRARY
+register(
+    f"spmm({MATRIX}, Tensor x) -> Tensor",
+    cpu=_spmm_cpu,
+    cuda=_spmm_cuda if HAS_TRITON else _spmm_cpu,
+    fake=_spmm_fake,
+    backward=_backward,
+    save=_setup_context,
 )

@@ -6,14 +6,10 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.ops import reference
+from bilayer_graph.ops._sparse_matrix import MATRIX, SparseMatrix, check_features
 from bilayer_graph.ops.block_diagonal import block_diagonal, stack_copies
-from bilayer_graph.ops.library import HAS_TRITON, LIBRARY
-from bilayer_graph.ops.sparse_matrix import SparseMatrix, check_features
-
-LIBRARY.define(
-    "sddmm(Tensor rowptr, Tensor col, Tensor value, Tensor rowptr_t, Tensor row_t, Tensor perm_t, "
-    "Tensor perm, Tensor left, Tensor right) -> Tensor"
-)
+from bilayer_graph.ops.library import HAS_TRITON, needs_plain_torch, register
 
 
 def sddmm(matrix: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
@@ -37,8 +33,8 @@ def sddmm(matrix: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
     Raises:
         InputError: If the features do not fit the matrix or each other.
     """
-    check_features("left", left, "rows", matrix.size[0], matrix)
-    check_features("right", right, "columns", matrix.size[1], matrix)
+    check_features("left", left, "rows", matrix.shape[0], matrix)
+    check_features("right", right, "columns", matrix.shape[1], matrix)
     if (left.shape[:-2], left.size(-1), left.dtype) != (
         right.shape[:-2],
         right.size(-1),
@@ -50,37 +46,30 @@ def sddmm(matrix: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
             f"left is {list(left.shape)} {left.dtype}",
             "Give two batches of one size, number of channels and dtype",
         )
+    if needs_plain_torch():
+        return reference.sddmm(matrix, left, right).to(matrix.value.dtype)
     batched = (left, right) if left.dim() == 3 else (left.unsqueeze(0), right.unsqueeze(0))
     out: Tensor = torch.ops.bilayer_graph.sddmm(*matrix, *batched)
     return out
 
 
-def _sddmm_cpu(
-    rowptr: Tensor,
-    col: Tensor,
-    value: Tensor,
-    rowptr_t: Tensor,
-    row_t: Tensor,
-    perm_t: Tensor,
-    perm: Tensor,
-    left: Tensor,
-    right: Tensor,
-) -> Tensor:
+def _sddmm_cpu(*args: Tensor) -> Tensor:
     # What embedding_bag's backward does: one dot product an entry, straight from the features.
-    (batch, rows, channels), columns = left.shape, right.size(1)
-    if left.numel() == 0 or col.numel() == 0:
-        return value.new_zeros(col.numel())
+    *fields, left, right = args
+    matrix, (batch, rows, channels), columns = SparseMatrix(*fields), left.shape, right.size(1)
+    if left.numel() == 0 or matrix.col.numel() == 0:
+        return matrix.value.new_zeros(matrix.col.numel())
     wide = torch.promote_types(left.dtype, torch.float32)
-    starts, index = block_diagonal(rowptr, col, columns, batch)
+    starts, index = block_diagonal(matrix.rowptr, matrix.col, columns, batch)
     products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
         left.to(wide).reshape(batch * rows, channels),
         right.to(wide).reshape(batch * columns, channels),
         index,
         starts,
-        stack_copies(row_t[perm], rows, batch),
+        stack_copies(matrix.row.to(index.dtype), rows, batch),
         mode=0,
     )
-    return products.view(batch, -1).sum(dim=0).to(value.dtype)
+    return products.view(batch, -1).sum(dim=0).to(matrix.value.dtype)
 
 
 def _sddmm_cuda(*args: Tensor) -> Tensor:
@@ -108,9 +97,11 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return *[None] * 7, grad_left, grad_right
 
 
-LIBRARY.impl("sddmm", _sddmm_cpu, "CPU")
-LIBRARY.impl("sddmm", _sddmm_cuda if HAS_TRITON else _sddmm_cpu, "CUDA")
-torch.library.register_fake("bilayer_graph::sddmm", _sddmm_fake, lib=LIBRARY)
-torch.library.register_autograd(
-    "bilayer_graph::sddmm", _backward, setup_context=_setup_context, lib=LIBRARY
+register(
+    f"sddmm({MATRIX}, Tensor left, Tensor right) -> Tensor",
+    cpu=_sddmm_cpu,
+    cuda=_sddmm_cuda if HAS_TRITON else _sddmm_cpu,
+    fake=_sddmm_fake,
+    backward=_backward,
+    save=_setup_context,
 )

@@ -6,12 +6,7 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops.library import HAS_TRITON, LIBRARY
-
-LIBRARY.define("fusion_product(Tensor adjacency, Tensor x) -> Tensor")
-LIBRARY.define(
-    "fusion_product_backward(Tensor adjacency, Tensor x, Tensor grad) -> (Tensor, Tensor)"
-)
+from bilayer_graph.ops.library import HAS_TRITON, needs_plain_torch, register
 
 _SHORT = 32
 """Nodes of the smaller graph up to which the CUDA kernels are used; above, torch's products."""
@@ -48,7 +43,7 @@ def fusion_product(adjacency: Tensor, x: Tensor) -> Tensor:
             f"the adjacency has {nodes} columns",
             f"Give features of shape [{nodes}, C] or [B, {nodes}, C]",
         )
-    if torch.onnx.is_in_onnx_export():
+    if needs_plain_torch():
         return adjacency.to(x.dtype) @ x
     out = torch.ops.bilayer_graph.fusion_product(adjacency, x if x.dim() == 3 else x.unsqueeze(0))
     return out if x.dim() == 3 else out.squeeze(0)
@@ -142,15 +137,19 @@ def _backward_twice(
     return to_adjacency, to_x, to_grad
 
 
-LIBRARY.impl("fusion_product", _product, "CPU")
-LIBRARY.impl("fusion_product", _cuda, "CUDA")
-LIBRARY.impl("fusion_product_backward", _product_backward, "CPU")
-LIBRARY.impl("fusion_product_backward", _cuda_backward, "CUDA")
-torch.library.register_fake("bilayer_graph::fusion_product", _fake, lib=LIBRARY)
-torch.library.register_fake("bilayer_graph::fusion_product_backward", _fake_backward, lib=LIBRARY)
-torch.library.register_autograd(
-    "bilayer_graph::fusion_product", _backward, setup_context=_save, lib=LIBRARY
+register(
+    "fusion_product(Tensor adjacency, Tensor x) -> Tensor",
+    cpu=_product,
+    cuda=_cuda,
+    fake=_fake,
+    backward=_backward,
+    save=_save,
 )
-torch.library.register_autograd(
-    "bilayer_graph::fusion_product_backward", _backward_twice, setup_context=_save, lib=LIBRARY
+register(
+    "fusion_product_backward(Tensor adjacency, Tensor x, Tensor grad) -> (Tensor, Tensor)",
+    cpu=_product_backward,
+    cuda=_cuda_backward,
+    fake=_fake_backward,
+    backward=_backward_twice,
+    save=_save,
 )

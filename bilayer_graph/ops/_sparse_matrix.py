@@ -1,12 +1,17 @@
 """A sparse matrix in compressed rows, together with its transpose for the backward pass."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.graphs.check import check_edges, readable
 from bilayer_graph.ops.block_diagonal import keep_copies
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 
 class SparseMatrix(NamedTuple):
@@ -35,9 +40,13 @@ class SparseMatrix(NamedTuple):
     perm: Tensor
 
     @property
-    def size(self) -> tuple[int, int]:
+    def shape(self) -> tuple[int, int]:
         """Number of rows and of columns."""
         return self.rowptr.numel() - 1, self.rowptr_t.numel() - 1
+
+    def size(self) -> tuple[int, int]:
+        """Return the shape, as a tensor does."""
+        return self.shape
 
     @property
     def row(self) -> Tensor:
@@ -52,7 +61,22 @@ class SparseMatrix(NamedTuple):
     def to_dense(self) -> Tensor:
         """Return the matrix as a tensor ``[M, N]``; entries at one place add up."""
         column, row = self.edge_index
-        return self.value.new_zeros(self.size).index_put((row, column), self.value, accumulate=True)
+        dense = self.value.new_zeros(self.shape)
+        return dense.index_put((row, column), self.value, accumulate=True)
+
+    def to_torch(self) -> Tensor:
+        """Return the matrix as a sparse CSR tensor ``[M, N]``; its values carry their gradient."""
+        # torch takes pointers and columns of one dtype; its products on a CPU take int64 only.
+        pointers = self.rowptr.long(), self.col.long()
+        return torch.sparse_csr_tensor(*pointers, self.value, self.shape, check_invariants=False)
+
+    def to_scipy(self) -> "scipy.sparse.csr_array":
+        """Return the matrix as a SciPy CSR array ``[M, N]``, a copy on the CPU."""
+        from scipy.sparse import csr_array
+
+        tensors = _numpy(self.value), self.col, self.rowptr
+        arrays = tuple(tensor.detach().cpu().numpy().copy() for tensor in tensors)
+        return csr_array(arrays, shape=self.shape)
 
     def t(self) -> "SparseMatrix":
         """Return the transpose ``[N, M]``, whose values carry their gradient."""
@@ -65,6 +89,20 @@ class SparseMatrix(NamedTuple):
             perm_t=self.perm,
             perm=self.perm_t,
         )
+
+    def __repr__(self) -> str:
+        entries, dtype = self.value.numel(), str(self.value.dtype).removeprefix("torch.")
+        device = "" if self.value.device.type == "cpu" else f", device={self.value.device}"
+        return f"{type(self).__name__}({self.shape}, entries={entries}, {dtype}{device})"
+
+
+MATRIX = ", ".join(f"Tensor {name}" for name in SparseMatrix._fields)
+"""The fields as the arguments of an operation: it is called with ``*matrix``."""
+
+
+def _numpy(value: Tensor) -> Tensor:
+    """Return values in a dtype that NumPy has."""
+    return value.float() if value.dtype == torch.bfloat16 else value
 
 
 def sparse_matrix(
@@ -83,13 +121,14 @@ def sparse_matrix(
     Raises:
         InputError: If the edges are not ``[2, E]``, leave the graph or do not fit the weights.
     """
-    check_edges(edge_index, edge_weight, size)
+    if isinstance(edge_index, EdgeIndex):
+        edge_index = edge_index.as_tensor()
+    check_edges("edge_index", edge_index, edge_weight, size)
     num_sources, num_targets = size
-    source, target = edge_index
+    source, target = edge_index.long()
     if edge_weight is None:
         edge_weight = torch.ones(source.numel(), device=source.device)
-    # In int64: of int32 nodes the product overflows from 2^31 pairs on.
-    order = (target.long() * num_sources + source).argsort(stable=True)
+    order = (target * num_sources + source).argsort(stable=True)
     perm_t = source[order].argsort(stable=True)
     matrix = SparseMatrix(
         rowptr=_pointer(target, num_targets),
@@ -104,59 +143,6 @@ def sparse_matrix(
     return matrix, order
 
 
-def check_edges(edge_index: Tensor, edge_weight: Tensor | None, size: tuple[int, int]) -> None:
-    """Raise :class:`InputError` unless edges are ``[2, E]``, inside the graph and fit the weights.
-
-    Whether they are inside is not checked where the edges cannot be read, see :func:`readable`.
-
-    Args:
-        edge_index: Source and target of each edge, shape ``[2, E]``.
-        edge_weight: Weight of each edge, shape ``[E]``, or ``None``.
-        size: Number of source and of target nodes.
-    """
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        remedy = "Give sources and targets as one tensor of shape [2, E]"
-        raise InputError("edge_index", list(edge_index.shape), "not a list of edges", remedy)
-    if edge_index.is_floating_point():
-        remedy = "Give node numbers as an integer tensor"
-        raise InputError("edge_index", edge_index.dtype, "not a list of edges", remedy)
-    number = edge_index.size(1)
-    if edge_weight is not None:
-        check_weights(edge_weight, number)
-    if number and readable(edge_index):
-        _check_nodes(edge_index, size)
-
-
-def check_weights(edge_weight: Tensor, number: int) -> None:
-    """Raise :class:`InputError` unless there is one weight for each of a number of edges."""
-    if edge_weight.shape != (number,):
-        shape, remedy = list(edge_weight.shape), "Give one weight an edge, of shape [E]"
-        raise InputError("edge_weight", shape, f"there are {number} edges", remedy)
-
-
-def readable(edge_index: Tensor) -> bool:
-    """Return whether a check may look at edges: not while a graph is compiled or captured."""
-    if torch.compiler.is_compiling():
-        return False
-    return not (edge_index.is_cuda and torch.cuda.is_current_stream_capturing())
-
-
-def _check_nodes(edge_index: Tensor, size: tuple[int, int]) -> None:
-    lowest, highest = (bound.tolist() for bound in edge_index.aminmax(dim=1))
-
-    def inside(end: int, number: int) -> bool:
-        return lowest[end] >= 0 and highest[end] < number
-
-    for end, name in enumerate(("source", "target")):
-        if not inside(end, size[end]):
-            remedy = "Give edges between nodes of the graph, as (source, target)"
-            if inside(0, size[1]) and inside(1, size[0]):
-                remedy += "; these would fit swapped: edge_index.flip(0)"
-            nodes = f"{name} nodes {lowest[end]}..{highest[end]}"
-            problem = f"the graph has {size[end]} {name} nodes"
-            raise InputError("edge_index", nodes, problem, remedy)
-
-
 def _pointer(index: Tensor, number: int) -> Tensor:
     count = torch.bincount(index, minlength=number)
     return torch.cat([count.new_zeros(1), count.cumsum(0)]).int()
@@ -164,6 +150,7 @@ def _pointer(index: Tensor, number: int) -> Tensor:
 
 def check_features(name: str, x: Tensor, side: str, number: int, matrix: SparseMatrix) -> None:
     """Raise an :class:`InputError` unless features have one node for each row or column."""
+    _check_entries(matrix)
     if x.dim() not in (2, 3) or x.size(-2) != number:
         remedy = f"Give features of shape [{number}, C] or [B, {number}, C]"
         raise InputError(name, list(x.shape), f"the matrix has {number} {side}", remedy)
@@ -172,3 +159,16 @@ def check_features(name: str, x: Tensor, side: str, number: int, matrix: SparseM
     if x.device != matrix.value.device:
         device = matrix.value.device
         raise InputError(name, x.device, f"the matrix is on {device}", "Move one to the other")
+
+
+def _check_entries(matrix: SparseMatrix) -> None:
+    """Raise an :class:`InputError` unless the tensors are those of one matrix."""
+    numbers = {
+        name: tensor.numel()
+        for name, tensor in matrix._asdict().items()
+        if name not in ("rowptr", "rowptr_t")
+    }
+    if matrix.rowptr.is_cpu and matrix.rowptr.numel() and readable(matrix.rowptr):
+        numbers["rowptr[-1]"] = int(matrix.rowptr[-1])
+    if len(set(numbers.values())) > 1:
+        raise InputError("matrix", numbers, "not one matrix", "Make it with ops.sparse_matrix")

@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops.library import LIBRARY
-
-LIBRARY.define("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+from bilayer_graph.ops.library import needs_plain_torch, own, register
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -33,22 +31,23 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if x.size(-1) != weight.size(1):
         shape, remedy = list(x.shape), f"Give features of shape [.., {weight.size(1)}]"
         raise InputError("x", shape, f"the weight takes {weight.size(1)} channels", remedy)
-    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.onnx.is_in_onnx_export():
+    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or needs_plain_torch():
         return F.linear(x, weight, bias)
     return torch.ops.bilayer_graph.linear(x, weight, bias)
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.linear(x, weight, bias)
+    return own(F.linear(x, weight, bias), (*x.shape[:-1], weight.size(0)))
 
 
 def _linear_cpu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if x.dtype != torch.float32 or x.numel() == 0 or not torch.backends.mkldnn.is_available():
-        return F.linear(x, weight, bias)
+    empty = x.numel() == 0 or weight.numel() == 0
+    if x.dtype != torch.float32 or empty or not torch.backends.mkldnn.is_available():
+        return _linear(x, weight, bias)
     # One image of one line, whose pixels are the rows of x; its channels are last in memory.
     image = x.reshape(1, 1, -1, x.size(-1)).permute(0, 3, 1, 2)
     out = F.conv2d(image, weight.unsqueeze(-1).unsqueeze(-1), bias).permute(0, 2, 3, 1)
-    return out.reshape(*x.shape[:-1], weight.size(0))
+    return own(out, (*x.shape[:-1], weight.size(0)))
 
 
 def _fake(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -62,7 +61,7 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     x, weight = ctx.saved_tensors
-    rows, grad_rows = x.reshape(-1, x.size(-1)), grad.reshape(-1, grad.size(-1))
+    rows, grad_rows = (each.unsqueeze(0).flatten(end_dim=-2) for each in (x, grad))
     to_x, to_weight, to_bias = ctx.needs_input_grad
     return (
         linear(grad, weight.t()) if to_x else None,
@@ -71,9 +70,11 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Ten
     )
 
 
-LIBRARY.impl("linear", _linear_cpu, "CPU")
-LIBRARY.impl("linear", _linear, "CUDA")
-torch.library.register_fake("bilayer_graph::linear", _fake, lib=LIBRARY)
-torch.library.register_autograd(
-    "bilayer_graph::linear", _backward, setup_context=_save, lib=LIBRARY
+register(
+    "linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor",
+    cpu=_linear_cpu,
+    cuda=_linear,
+    fake=_fake,
+    backward=_backward,
+    save=_save,
 )
