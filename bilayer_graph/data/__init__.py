@@ -1,4 +1,4 @@
-"""Synthetic pictures, readers of files, and pictures of results."""
+"""Synthetic pictures, and pictures of results."""
 
 from bilayer_graph.data.synthetic import SyntheticBodies
 

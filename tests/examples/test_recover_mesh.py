@@ -9,7 +9,7 @@ from PIL import Image
 
 from bilayer_graph.body import axis_angle_to_matrix, project
 from bilayer_graph.body.body_file import BUILTIN_BODY
-from bilayer_graph.data.keypoints import to_pixels
+from bilayer_graph.pictures.keypoints import to_pixels
 
 script = load_script("recover_mesh")
 

@@ -89,8 +89,8 @@ def crop_image(image: Image.Image, centre: Tensor, side: float | Tensor, size: i
 
     Picture coordinates are continuous: pixel ``i`` covers ``[i, i + 1)``. Column ``j`` of the crop
     covers ``centre_x - side / 2 + [j, j + 1) side / size``, so a picture point ``p`` lies at the
-    crop coordinates of :func:`~bilayer_graph.data.keypoints.to_crop`, with -1 and 1 at the outer
-    edges of the first and the last pixel.
+    crop coordinates of :func:`~bilayer_graph.pictures.keypoints.to_crop`, with -1 and 1 at the
+    outer edges of the first and the last pixel.
 
     Args:
         image: The picture, mode RGB.

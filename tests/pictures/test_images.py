@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bilayer_graph.data.images import crop_image, list_images, read_image
-from bilayer_graph.data.keypoints import to_crop
 from bilayer_graph.errors import InputError
+from bilayer_graph.pictures.images import crop_image, list_images, read_image
+from bilayer_graph.pictures.keypoints import to_crop
 
 
 def noise(width, height, seed=0):

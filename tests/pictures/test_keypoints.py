@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from bilayer_graph.body.joints import JOINT_NAMES
-from bilayer_graph.data.keypoints import (
+from bilayer_graph.errors import InputError
+from bilayer_graph.pictures.keypoints import (
     BOX_MARGIN,
     keypoints_box,
     read_keypoints,
     to_crop,
     to_pixels,
 )
-from bilayer_graph.errors import InputError
 
 
 def words(text):
