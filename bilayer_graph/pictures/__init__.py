@@ -1,1 +1,28 @@
 """What is read from a user's files: images and 2D keypoints."""
+
+from bilayer_graph.pictures.box import (
+    keypoints_box,
+    limbs,
+    move_camera,
+    person_box,
+    to_crop,
+    to_pixels,
+)
+from bilayer_graph.pictures.crop import crop_image
+from bilayer_graph.pictures.images import list_images, read_image
+from bilayer_graph.pictures.keypoint_files import KeypointFile, People, read_keypoints
+
+__all__ = [
+    "KeypointFile",
+    "People",
+    "crop_image",
+    "keypoints_box",
+    "limbs",
+    "list_images",
+    "move_camera",
+    "person_box",
+    "read_image",
+    "read_keypoints",
+    "to_crop",
+    "to_pixels",
+]

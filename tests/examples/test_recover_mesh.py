@@ -1,3 +1,5 @@
+import argparse
+import json
 import shutil
 
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image
 
 from bilayer_graph.body import axis_angle_to_matrix, project
 from bilayer_graph.body.body_file import BUILTIN_BODY
-from bilayer_graph.pictures.keypoints import to_pixels
+from bilayer_graph.pictures import to_pixels
 
 script = load_script("recover_mesh")
 
@@ -205,3 +207,74 @@ def test_a_folder_that_cannot_be_made(run, photo, tmp_path):
     status, _, errors = run("--image", photo, "--out", tmp_path / "file" / "out")
     assert status == 2
     assert errors.startswith("error: --out=")
+
+
+def find(folder, keypoints, tmp_path):
+    """Names of the result folders of the people in a folder of pictures."""
+    options = argparse.Namespace(image=folder, keypoints=keypoints, out=tmp_path / "out")
+    return [
+        str(person.out.relative_to(options.out))
+        for person in script.find_people(options, 64, script.Clock())
+    ]
+
+
+def rows_of(photo):
+    return json.loads(photo.with_suffix(".json").read_text())["annotations"]
+
+
+def openpose_of(photo):
+    joints = np.reshape(rows_of(photo)[0]["keypoints"], (17, 3))
+    order = [0, 0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]
+    return {"people": [{"pose_keypoints_2d": joints[order].flatten().tolist()}]}
+
+
+SHARED = {
+    "results by name": (lambda p: [{**rows_of(p)[0], "image_id": "a.png"}], ["a"]),
+    "results by stem": (lambda p: [{**rows_of(p)[0], "image_id": "a"}], ["a"]),
+    "results by number": (lambda p: [{**rows_of(p)[0], "image_id": 12}], ["0012"]),
+    "annotations": (
+        lambda p: {"images": [{"id": 1, "file_name": "x/a.png"}], "annotations": rows_of(p)},
+        ["a"],
+    ),
+    "annotations of another picture": (
+        lambda p: {"images": [{"id": 1, "file_name": "c.png"}], "annotations": rows_of(p)},
+        [],
+    ),
+    "OpenPose": (openpose_of, []),
+    "one person": (lambda p: {"keypoints": rows_of(p)[0]["keypoints"]}, []),
+}
+
+
+@pytest.mark.parametrize("what", SHARED)
+@pytest.mark.filterwarnings("ignore")
+def test_one_file_gives_its_people_to_their_picture_only(photo, tmp_path, capsys, what):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "b.png", "0012.png"):
+        shutil.copy(photo, folder / name)
+    content, expected = SHARED[what]
+    path = tmp_path / "k.json"
+    path.write_text(json.dumps(content(photo)))
+    assert find(folder, path, tmp_path) == expected
+    assert capsys.readouterr().err.count("skipped: ") == 3 - len(expected)
+    # Given for one picture, the same file is that picture's.
+    assert len(script.read_people(folder / "b.png", path, tmp_path, 64)) == 1
+
+
+def test_pictures_of_one_stem_have_folders_of_their_own(photo, tmp_path, capsys):
+    Image.open(photo).save(photo.with_suffix(".bmp"))
+    path = photo.with_suffix(".json")
+    content = json.loads(path.read_text())
+    assert find(photo.parent, None, tmp_path) == ["photo.png"]
+    assert "photo.bmp does not fit" in capsys.readouterr().err
+    path.write_text(json.dumps({"keypoints": content["annotations"][0]["keypoints"]}))
+    assert find(photo.parent, None, tmp_path) == ["photo.bmp", "photo.png"]
+    assert "warning: photo.bmp is not the only picture" in capsys.readouterr().err
+
+
+def test_results_have_the_numbers_of_the_file(photo, tmp_path, pixels):
+    path = photo.with_suffix(".json")
+    write_coco(path, [pixels, pixels * np.nan, pixels + 5000, pixels * 0.5])
+    with pytest.warns(UserWarning, match=r"person 1 .* not finite.*; person 2 lies outside"):
+        people = script.read_people(photo, path, tmp_path, 64)
+    assert [person.out.name for person in people] == ["person_0", "person_3"]

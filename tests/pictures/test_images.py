@@ -1,14 +1,13 @@
+import os
 import struct
 import zlib
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.pictures.images import crop_image, list_images, read_image
-from bilayer_graph.pictures.keypoints import to_crop
+from bilayer_graph.pictures import list_images, read_image
 
 
 def noise(width, height, seed=0):
@@ -53,6 +52,52 @@ def test_exif_orientation(tmp_path, orientation):
     np.testing.assert_array_equal(
         np.asarray(read_image(tmp_path / "a.png")), UPRIGHT[orientation](pixels)
     )
+
+
+def tags(*entries):
+    """EXIF with raw entries: tag, type, count, and the four bytes of its value or place."""
+    packed = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + packed + bytes(4)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("kind", "count", "value", "turned"),
+    [
+        (3, 1, b"\6\0\0\0", True),
+        (4, 1, b"\6\0\0\0", True),  # a number of four bytes
+        (3, 1, b"\0\0\0\0", False),
+        (3, 1, b"\x09\0\0\0", False),
+        (3, 1, b"\xff\xff\0\0", False),
+        (3, 2, b"\6\0\1\0", True),  # two orientations: the first
+        (2, 2, b"6\0\0\0", False),  # a text
+        (5, 1, b"\xff\xff\xff\0", False),  # a fraction that lies outside of the file
+        (77, 1, b"\6\0\0\0", False),  # a type that there is not
+        (3, 1 << 30, b"\6\0\0\0", False),
+    ],
+)
+def test_odd_orientations(tmp_path, kind, count, value, turned):
+    exif = tags((274, kind, count, value))
+    Image.fromarray(noise(16, 8)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").size == ((8, 16) if turned else (16, 8))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "exif", [b"", b"Exif", b"junk" * 9, b"II*\0\x08\0\0\0\xff\xff" + b"\x12\x01" * 40]
+)
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_broken_exif(tmp_path, exif, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(noise(16, 8)).save(path, exif=b"Exif\0\0" + exif)
+    assert read_image(path).size == (16, 8)
+
+
+def test_a_broken_tag_does_not_hide_the_orientation(tmp_path):
+    far = b"\xff\xff\xff\0"
+    exif = tags((274, 3, 1, b"\6\0\0\0"), (0x8769, 4, 1, far), (0x9286, 7, 10**6, far))
+    Image.fromarray(noise(16, 8)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").size == (8, 16)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "LA", "RGBA", "I;16", "I"])
@@ -130,15 +175,64 @@ def png(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("size", [(0, 0), (0, 5), (60_000, 60_000)])
-def test_no_pixels_and_far_too_many(tmp_path, size):
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_no_pixels(tmp_path, size):
     (tmp_path / "a.png").write_bytes(png(*size))
     refused(tmp_path / "a.png", "not a readable picture")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [(60_000, 60_000), (20_000, 10_000), (13_000, 13_000)])
+def test_too_many_pixels(tmp_path, size):
+    (tmp_path / "a.png").write_bytes(png(*size))
+    refused(tmp_path / "a.png", "too large a picture", "134 million pixels")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_hundred_megapixels_are_decoded(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(12_000, 9_000))
+    refused(tmp_path / "a.png", "not a readable picture")  # the pixels are missing
 
 
 def test_floating_point_picture(tmp_path):
     Image.fromarray(np.ones((3, 3), np.float32)).save(tmp_path / "a.tiff")
     refused(tmp_path / "a.tiff", "floating-point")
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_the_first_frame_of_an_animation(tmp_path, suffix):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
+    assert np.asarray(read_image(tmp_path / f"a.{suffix}"))[4, 4].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "txt", "json"])
+def test_the_content_decides_not_the_suffix(tmp_path, suffix):
+    Image.fromarray(noise(7, 5)).save(tmp_path / "a.webp")
+    (tmp_path / "a.webp").rename(tmp_path / f"a.{suffix}")
+    assert read_image(tmp_path / f"a.{suffix}").size == (7, 5)
+
+
+def test_cmyk_jpeg(tmp_path):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
+    assert np.asarray(read_image(tmp_path / "a.jpg"))[4, 4, 0] > 200
+    assert np.asarray(read_image(tmp_path / "a.jpg"))[4, 4, 1:].max() < 60
+
+
+def test_a_drawing_is_not_run(tmp_path):
+    Image.fromarray(noise(7, 5)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    refused(tmp_path / "a.png", "EPS is a drawing")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b.png", "no/folder.png"])
+def test_names_that_cannot_be(tmp_path, name):
+    refused(tmp_path / name, "no such file")
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    refused(tmp_path / "a.png", "no such file")
 
 
 def test_list_images(tmp_path):
@@ -153,96 +247,3 @@ def test_list_images_of_nothing(tmp_path):
         with pytest.raises(InputError, match=problem) as error:
             list_images(folder)
         assert str(folder) in str(error.value)
-
-
-def test_the_whole_picture_at_its_own_size():
-    pixels = noise(32, 32)
-    crop = crop_image(Image.fromarray(pixels), torch.tensor([16.0, 16.0]), 32, 32)
-    assert crop.dtype == torch.float32
-    assert crop.shape == (3, 32, 32)
-    assert (crop * 255).round().byte().permute(1, 2, 0).tolist() == pixels.tolist()
-
-
-def test_outside_of_the_picture_is_black():
-    image = Image.new("RGB", (20, 10), "white")
-    crop = crop_image(image, torch.tensor([0.0, 5.0]), 20.0, 20)
-    expected = torch.zeros(3, 20, 20)
-    expected[:, 5:15, 10:] = 1
-    torch.testing.assert_close(crop, expected)
-
-
-def direct_crop(pixels, centre, side, size):
-    """The crop by its definition in float64: a triangle as wide as a crop pixel, at least 1."""
-    step = side / size
-    width = max(step, 1)
-    weights = []
-    for middle, length in zip(centre, pixels.shape[1::-1], strict=True):
-        at = middle - side / 2 + (np.arange(size) + 0.5) * step
-        sources = np.arange(-200, length + 200) + 0.5
-        weight = (1 - abs(at[:, None] - sources) / width).clip(0)
-        weight /= weight.sum(1, keepdims=True)
-        weights.append(weight[:, 200:-200])
-    return np.einsum("xw,yh,hwc->cyx", *weights, pixels / 255)
-
-
-@pytest.mark.parametrize(
-    ("centre", "side", "size"),
-    [((30.3, 25.8), 20.7, 32), ((30.0, 25.0), 55.5, 32), ((3.2, 47.1), 60.1, 16), ((9, 9), 30, 30)],
-)
-def test_crop_agrees_with_its_definition(centre, side, size):
-    pixels = noise(60, 50)
-    crop = crop_image(Image.fromarray(pixels), torch.tensor(centre), side, size)
-    expected = direct_crop(pixels, centre, side, size)
-    assert np.abs(crop.numpy() - expected).max() < 1.5 / 255
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_markers_land_where_to_crop_says(seed):
-    """The centre of mass of a marker's pixels in the crop is its place, enlarged or shrunk."""
-    random = np.random.default_rng(seed)
-    width, height, size = *random.integers(40, 400, 2), 64
-    column, row = random.integers(8, width - 8), random.integers(8, height - 8)
-    pixels = np.zeros((height, width, 3), np.uint8)
-    pixels[row - 4 : row + 5, column - 4 : column + 5] = 255
-    marker = torch.tensor([[column + 0.5, row + 0.5]], dtype=torch.float64)
-    side = torch.tensor(random.uniform(30, 1200), dtype=torch.float64)
-    # The marker stays inside the crop by 6 of its pixels and 6 pixels of the crop.
-    free = max(0.0, float(side) * (0.5 - 6 / size) - 6)
-    centre = marker[0] + torch.from_numpy(random.uniform(-free, free, 2))
-    mass = crop_image(Image.fromarray(pixels), centre, side, size)[0].double()
-    middles = (torch.arange(size) + 0.5) * 2 / size - 1
-    found = torch.stack([(mass.sum(d) * middles).sum() for d in (0, 1)]) / mass.sum()
-    off_in_crop_pixels = (found - to_crop(marker, centre, side)[0]).abs().max() * size / 2
-    assert off_in_crop_pixels < 0.1
-
-
-def test_shrinking_does_not_alias():
-    stripes = np.zeros((600, 600, 3), np.uint8)
-    stripes[:, ::2] = 255
-    crop = crop_image(Image.fromarray(stripes), torch.tensor([300.0, 300.0]), 500, 60)
-    assert (crop - 0.5).abs().max() < 0.02
-
-
-def test_a_box_far_larger_than_the_picture():
-    image = Image.new("RGB", (300, 300), "white")
-    crop = crop_image(image, torch.tensor([150.0, 150.0]), 29_000.0, 224)
-    assert crop.sum() / 3 == pytest.approx((300 * 224 / 29_000) ** 2, rel=0.2)
-    assert crop[:, 112, 112].min() > 0.5
-
-
-@pytest.mark.parametrize(
-    ("centre", "side"),
-    [
-        ((10.0, 10.0), 0.0),
-        ((10.0, 10.0), -5.0),
-        ((10.0, 10.0), float("nan")),
-        ((10.0, float("inf")), 5.0),
-        ((500.0, 10.0), 50.0),
-        ((10.0, -30.0), 50.0),
-        ((1e30, 10.0), 50.0),
-        ((10.0, 10.0), 1e30),
-    ],
-)
-def test_no_crop(centre, side):
-    with pytest.raises(InputError, match=r"keypoints=box of .* Give keypoints in pixels"):
-        crop_image(Image.new("RGB", (20, 20)), torch.tensor(centre), side)

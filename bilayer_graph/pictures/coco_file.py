@@ -1,0 +1,180 @@
+"""COCO keypoints: annotation files, lists of results, one person."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from bilayer_graph.body.joints import JOINT_NAMES
+from bilayer_graph.pictures.joint_orders import JOINT_ORDERS, joint_name
+from bilayer_graph.pictures.person_rows import Row
+from bilayer_graph.pictures.picture_index import Picture, printable
+
+# The fields that are read, of pictures, categories and people; the rest is not kept.
+FIELDS = frozenset(
+    {
+        "annotations",
+        "categories",
+        "category_id",
+        "file_name",
+        "height",
+        "id",
+        "image_id",
+        "images",
+        "joint_names",
+        "keypoint_names",
+        "keypoints",
+        "width",
+    }
+)
+
+_NAME_FIELDS = ("keypoint_names", "joint_names")
+
+
+def read_coco(content: Any) -> tuple[list[Picture], list[Row]] | None:
+    """The pictures of COCO JSON and their people, and the people of no picture.
+
+    Joints are what the file names them: by the row's category, else by the only names in the file.
+    17 joints without any names are COCO's.
+
+    Args:
+        content: The parsed JSON.
+
+    Returns:
+        Pictures and loose people, or None if this is no list of people.
+    """
+    whole = content if isinstance(content, dict) and "annotations" in content else {}
+    rows = whole["annotations"] if whole else content
+    if isinstance(rows, dict):
+        rows = [rows]
+    if not isinstance(rows, list):
+        return None
+    rows = [row if isinstance(row, dict) else {} for row in rows]
+    if rows and not any("keypoints" in row for row in rows):
+        return None
+    joints = _JointNames(whole)
+    listed = _pictures(whole.get("images"))
+    pictures: dict[str, Picture] = {}
+    by_name: dict[str | None, list[Picture]] = {}
+    for picture in listed:
+        pictures.setdefault(picture.id, picture)
+        by_name.setdefault(picture.name, []).append(picture)
+    unlisted = []
+    loose = []
+    for row in rows:
+        person = joints.row(row)
+        key = _key(row.get("image_id"))
+        if key is None:
+            loose.append(person)
+        elif key not in pictures and len(by_name.get(key, [])) == 1:
+            by_name[key][0].rows.append(person)  # some tools write the file name as image_id
+        else:
+            if key not in pictures:
+                pictures[key] = Picture(key)
+                unlisted.append(pictures[key])
+            pictures[key].rows.append(person)
+    return listed + unlisted, loose
+
+
+def _pictures(images: Any) -> list[Picture]:
+    """The pictures that a file lists; an entry that is none is passed over."""
+    pictures: list[Picture] = []
+    by_id: dict[str, Picture] = {}
+    for image in _dicts(images):
+        key, name = _key(image.get("id")), image.get("file_name")
+        if key is None:
+            continue
+        picture = Picture(key, name if isinstance(name, str) and name else None, _size(image))
+        other = by_id.setdefault(key, picture)
+        if other is picture or other.name != picture.name:
+            pictures.append(picture)
+        if other.name != picture.name:
+            other.problem = f"{other} and {picture} have the same id {printable(key)}"
+            picture.problem = other.problem
+    return pictures
+
+
+def _size(image: dict[str, Any]) -> tuple[float, float] | None:
+    try:
+        width, height = float(image["width"]), float(image["height"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    known = 0 < width < math.inf and 0 < height < math.inf
+    return (width, height) if known else None
+
+
+def _key(value: Any) -> str | None:
+    """An id as text, the same for 7, 7.0 and "7"; None for what is no id."""
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value if isinstance(value, str) and value else None
+
+
+def _dicts(values: Any) -> Iterable[dict[str, Any]]:
+    values = values if isinstance(values, list) else []
+    return (value for value in values if isinstance(value, dict))
+
+
+class _JointNames:
+    """What the joints of a row are, by the names in the file."""
+
+    def __init__(self, whole: dict[str, Any]) -> None:
+        self._everywhere = _first_names(whole)
+        self._categories: dict[str, list[Any]] = {}
+        for category in _dicts(whole.get("categories")):
+            names = category.get("keypoints")
+            names = None if names == [] else names
+            self._categories.setdefault(str(_key(category.get("id"))), []).append(names)
+        self._orders: dict[str, _Order] = {}
+
+    def row(self, row: dict[str, Any]) -> Row:
+        """A person with its joint order."""
+        own = _first_names(row)
+        if own is not None:
+            return Row(row.get("keypoints"), *_order(own))
+        key = str(_key(row.get("category_id")))
+        order = self._orders.get(key)
+        if order is None:
+            order = self._orders[key] = self._order_of_category(key)
+        return Row(row.get("keypoints"), *order)
+
+    def _order_of_category(self, key: str) -> "_Order":
+        if self._everywhere is not None:
+            return _order(self._everywhere)
+        found = self._categories.get(key)
+        if found is None:
+            # A row of an unknown category: the only names in the file are its names.
+            every = [names for found in self._categories.values() for names in found]
+            found = [names for names in every if names is not None]
+        if any(names != found[0] for names in found[1:]):
+            return (), f"has category_id {printable(key)}, with different joint names in the file"
+        return _order(found[0]) if found else _COCO
+
+
+_Order = tuple[tuple[tuple[str, ...], ...], str]
+_COCO: _Order = ((JOINT_ORDERS["coco"],), "")
+
+
+def _first_names(fields: dict[str, Any]) -> Any:
+    for name in _NAME_FIELDS:
+        if name in fields:
+            return fields[name]
+    return None
+
+
+def _order(names: Any) -> _Order:
+    """The order that names say, or what is wrong with them."""
+    if names is None:
+        return _COCO
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return (), "has joint names that are no list of words"
+    order = tuple(joint_name(name) for name in names)
+    lacking = [name for name in JOINT_NAMES if name not in order]
+    if lacking:
+        shown = ", ".join(printable(name) for name in names[:3])
+        return (), f"has joints named {shown}, ... in the file, without {', '.join(lacking)}"
+    twice = [name for name in JOINT_ORDERS["coco"] if order.count(name) > 1]
+    if twice:
+        return (), f"has two joints named {twice[0]} in the file"
+    return (order,), ""
