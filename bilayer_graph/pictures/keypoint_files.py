@@ -153,13 +153,13 @@ class KeypointFile:
         if picture.problem:
             remedy = "Give each picture an id of its own"
             raise InputError("keypoints", self.path, picture.problem, remedy)
-        if size is None or picture.size is None or size == picture.size:
+        if size is None or picture.size is None or tuple(size) == picture.size:
             return
         there = f"{picture.size[0]:g} x {picture.size[1]:g}"
         problem = f"its keypoints are in a picture of {there} pixels, this one has"
         problem += f" {size[0]} x {size[1]}"
-        if size == picture.size[::-1]:
-            problem += ", upright by EXIF"
+        if tuple(size) == picture.size[::-1]:
+            problem += ", turned as EXIF says"
         remedy = "Give the picture on which the keypoints were found"
         raise InputError("keypoints", self.path, problem, remedy)
 
