@@ -1,5 +1,6 @@
 """What is read from a user's files: images and 2D keypoints."""
 
+from bilayer_graph.pictures.arrays import Picture, as_image, to_tensor
 from bilayer_graph.pictures.box import (
     keypoints_box,
     limbs,
@@ -15,6 +16,8 @@ from bilayer_graph.pictures.keypoint_files import KeypointFile, People, read_key
 __all__ = [
     "KeypointFile",
     "People",
+    "Picture",
+    "as_image",
     "crop_image",
     "keypoints_box",
     "limbs",
@@ -25,4 +28,5 @@ __all__ = [
     "read_keypoints",
     "to_crop",
     "to_pixels",
+    "to_tensor",
 ]

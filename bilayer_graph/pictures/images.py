@@ -69,7 +69,7 @@ def read_image(path: str | Path) -> Image.Image:
             with Image.open(path) as image:
                 _check_kind(path, image)
                 image.load()
-                return _to_rgb(_upright(image))
+                return to_rgb(_upright(image))
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -130,7 +130,8 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as 8-bit RGB, transparent parts on white."""
     if image.mode == "F":
         raise ValueError("a picture of floating-point numbers")
     if image.mode.startswith("I"):

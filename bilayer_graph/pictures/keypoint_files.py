@@ -5,13 +5,14 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.pictures import coco_file, openpose_file
 from bilayer_graph.pictures.json_file import MAX_BYTES, read_json
-from bilayer_graph.pictures.npy_file import read_npy
+from bilayer_graph.pictures.npy_file import array_rows, read_npy
 from bilayer_graph.pictures.person_rows import (
     MAX_PEOPLE,
     REMEDY,
@@ -75,6 +76,19 @@ class KeypointFile:
         if not loose and not any(picture.rows for picture in pictures):
             raise InputError("keypoints", path, "no person in it", REMEDY)
         return cls(path, pictures, loose)
+
+    @classmethod
+    def of_array(cls, array: np.ndarray) -> "KeypointFile":
+        """Take the people of one picture from an array, as a ``.npy`` file has it.
+
+        Args:
+            array: ``[17 | 12, 2 | 3]`` or ``[P, 17 | 12, 2 | 3]``, pixels.
+
+        Raises:
+            InputError: It has another shape or type.
+        """
+        path = Path("array")
+        return cls(path, [], array_rows(path, array))
 
     @property
     def names_pictures(self) -> bool:

@@ -25,6 +25,15 @@ def read_npy(path: Path) -> list[Row]:
     except Exception as error:  # the header is parsed as Python, which fails in many ways
         problem = f"not a readable .npy ({str(error)[:200]})"
         raise InputError("keypoints", path, problem, REMEDY) from error
+    return array_rows(path, array)
+
+
+def array_rows(path: Path, array: np.ndarray) -> list[Row]:
+    """The people of an array, as :func:`read_npy` takes it; ``path`` is for messages.
+
+    Raises:
+        InputError: Not such an array.
+    """
     if array.dtype.kind not in "fiu" or array.ndim not in (2, 3) or array.shape[-1] not in (2, 3):
         found = f"an array of {str(array.dtype)[:80]} {list(array.shape)}"
         raise InputError("keypoints", path, f"{found}, not [P, 12 or 17, 2 or 3]", REMEDY)
