@@ -88,7 +88,7 @@ def perfect(points: Tensor, facing: Tensor) -> Detections:
 def crop_box(detections: Detections) -> tuple[Tensor, Tensor]:
     """Return the square around the confident limb joints: centre ``[B, 2]`` and side ``[B]``.
 
-    1.4 times as wide as their longer extent, as :func:`bilayer_graph.data.keypoints.keypoints_box`.
+    1.4 times as wide as their longer extent, as :func:`bilayer_graph.pictures.keypoints_box`.
     """
     hidden = (detections.confidence[:, _LIMBS] < MIN_CONFIDENCE).unsqueeze(-1)
     points = detections.points[:, _LIMBS]
