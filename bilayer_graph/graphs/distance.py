@@ -7,16 +7,26 @@ MIN_DISTANCE = 0.01
 """Metres below which two points count as this far apart, so that 1/distance stays finite."""
 
 
-def reciprocal_distance(source: Tensor, target: Tensor, min_distance: float) -> Tensor:
-    r"""Return :math:`1 / \max(\lVert p_e - q_e \rVert, d_{min})` for pairs of points.
+# Coordinates of edges in memory at a time.
+_CHUNK = 2**24
+
+
+def reciprocal_distance(
+    source: Tensor, target: Tensor, edge_index: Tensor, min_distance: float
+) -> Tensor:
+    r"""Return :math:`1 / \max(\lVert p_i - q_j \rVert, d_{min})` for the edges of two point sets.
 
     Args:
-        source: Points :math:`p`, shape ``[E, D]``.
-        target: Points :math:`q`, shape ``[E, D]``.
+        source: Points :math:`p`, shape ``[N, D]``.
+        target: Points :math:`q`, shape ``[M, D]``.
+        edge_index: Edges :math:`(i, j)`, shape ``[2, E]``.
         min_distance: Lower bound :math:`d_{min}` of the distance, in the points' unit.
 
     Returns:
         Weights of shape ``[E]``.
     """
-    distance = torch.linalg.vector_norm(target - source, dim=1)
-    return distance.clamp(min=min_distance).reciprocal()
+    distance = [
+        torch.linalg.vector_norm(target[j] - source[i], dim=1)
+        for i, j in edge_index.split(max(1, _CHUNK // source.size(1)), dim=1)
+    ]
+    return torch.cat(distance).clamp(min=min_distance).reciprocal()

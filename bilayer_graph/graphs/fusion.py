@@ -48,7 +48,8 @@ def fusion_graph(
 
     Raises:
         InputError: If the points are not finite or not in one space, ``k`` is out of range,
-            ``radius`` leaves a vertex without a joint, or the batches do not fit.
+            ``radius`` leaves a vertex without a joint, the edges would not fit, or the batches do
+            not fit.
     """
     coarse = read_points("joints", joints, dim=None)
     fine = read_points("vertices", vertices, dim=None)
@@ -100,8 +101,7 @@ def link_levels(
         )
     if radius is not None:
         _check_cover(edge_index[1], coarse, fine, radius, names)
-    source, target = edge_index
-    weight = reciprocal_distance(coarse[source], fine[target], min_distance)
+    weight = reciprocal_distance(coarse, fine, edge_index, min_distance)
     return edges_by_target(edge_index, coarse.size(0), fine.size(0)), weight
 
 

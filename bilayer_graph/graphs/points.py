@@ -40,8 +40,8 @@ def point_graph(
         to 1. A point without neighbours keeps its self loop.
 
     Raises:
-        InputError: If the points are not finite, ``k`` or ``radius`` is out of range, or ``batch``
-            does not name the graph of each point.
+        InputError: If the points are not finite, ``k`` or ``radius`` is out of range, the edges
+            would not fit, or ``batch`` does not name the graph of each point.
     """
     pos = read_points("points", points, dim=None)
     return link_points(pos, k, radius, min_distance, "other points", batch=batch)
@@ -79,7 +79,7 @@ def _near_pairs(
     """Link each point with itself and with near ones."""
     number = pos.size(0)
     check_reach(k, radius, (number - 1, number), others, prefix)
-    edge_index = neighbor_pairs(pos, pos, None if k is None else k + 1, radius)
+    edge_index = neighbor_pairs(pos, pos, None if k is None else k + 1, radius, prefix)
     if k is not None:
         edge_index[0] = _with_self(edge_index[0].view(number, k + 1)).flatten()
     return edge_index
@@ -95,7 +95,7 @@ def _weigh(edge_index: Tensor, pos: Tensor, min_distance: float) -> Tensor:
     source, target = edge_index
     loop = source == target
     degree = torch.bincount(target, minlength=pos.size(0))
-    weight = reciprocal_distance(pos[source], pos[target], min_distance).masked_fill(loop, 0)
+    weight = reciprocal_distance(pos, pos, edge_index, min_distance).masked_fill(loop, 0)
     strongest = torch.segment_reduce(weight, "max", lengths=degree)
     # A point that is alone keeps its loop, of any weight.
     strongest = strongest.where(degree > 1, 1)

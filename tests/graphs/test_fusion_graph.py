@@ -3,7 +3,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.graphs import fusion_graph
+from bilayer_graph.graphs import fusion_graph, neighbors
 from bilayer_graph.testing import assert_close, sample_features, to_dense
 
 JOINTS, VERTICES = sample_features(5, 3, seed=1), sample_features(11, 3, seed=2)
@@ -125,3 +125,11 @@ def test_points_of_two_spaces():
 def test_too_many_pairs():
     with pytest.raises(InputError, match=r"^k=None: .* 90000000 edges\. Give k or radius"):
         fusion_graph(torch.zeros(9000, 3), torch.zeros(10_000, 3))
+
+
+@pytest.mark.parametrize("reach", [{"k": 3}, {"radius": 9.0}], ids=str)
+def test_too_many_edges(reach, monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_PAIRS", 32)
+    with pytest.raises(InputError, match=rf"^{next(iter(reach))}=.*takes .* edges\. Give"):
+        fusion_graph(JOINTS, VERTICES, **reach)
+    assert fusion_graph(JOINTS, VERTICES, 2)[0].size(1) == 22

@@ -6,7 +6,7 @@ from scipy.sparse.csgraph import shortest_path
 from scipy.spatial.distance import cdist
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.graphs import mesh_graph, point_graph, skeleton_graph
+from bilayer_graph.graphs import distance, mesh_graph, neighbors, point_graph, skeleton_graph
 from bilayer_graph.testing import assert_close, sample_features, sphere_mesh, to_dense
 
 
@@ -159,3 +159,29 @@ def test_too_many_pairs():
 def test_bad_points(points, message):
     with pytest.raises(InputError, match=message):
         point_graph(points)
+
+
+@pytest.mark.parametrize("reach", [{"k": 20}, {"radius": 1000.0}, {"radius": 1.7}], ids=str)
+def test_too_many_edges(reach, monkeypatch):
+    points = sample_features(30, 3)
+    edges = point_graph(points, **reach)[0].size(1)
+    monkeypatch.setattr(neighbors, "MAX_PAIRS", edges // 3)
+    with pytest.raises(InputError, match=rf"^{next(iter(reach))}=.*takes .* edges\. Give"):
+        point_graph(points, **reach)
+
+
+def test_edges_made_in_parts(monkeypatch):
+    points = sample_features(30, 3)
+    whole = [point_graph(points, **reach) for reach in REACHES]
+    monkeypatch.setattr(neighbors, "_CHUNK", 7)
+    monkeypatch.setattr(distance, "_CHUNK", 20)
+    for reach, (edge_index, weight) in zip(REACHES, whole, strict=True):
+        parts = point_graph(points, **reach)
+        assert torch.equal(parts[0], edge_index)
+        assert torch.equal(parts[1], weight)
+
+
+def test_a_radius_in_a_wrong_unit_is_found_out_at_once():
+    # All pairs would take 10 GB and more.
+    with pytest.raises(InputError, match=r"^radius=1000\.0: .* about 4e\+08 edges.*or k"):
+        point_graph(torch.rand(20_000, 3), radius=1000.0)
