@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.body import BodyModel
-from bilayer_graph.graphs.levels import decimate
+from bilayer_graph.graphs.collapse import decimate
 from bilayer_graph.models.template import MESH_SIZES, body_template
 
 

@@ -43,7 +43,7 @@ from bilayer_graph.data.render import interpolate
 from bilayer_graph.data.shading import Light, Normals
 from bilayer_graph.data.views import sample_cameras
 from bilayer_graph.errors import InputError
-from bilayer_graph.graphs.levels import decimate
+from bilayer_graph.graphs.collapse import decimate
 from bilayer_graph.models import BilayerHMR, ModelConfig, assemble_model
 from bilayer_graph.training import metrics
 from bilayer_graph.training.evaluation import ERROR_NAMES, Batch, MeanBody, evaluate

@@ -16,7 +16,10 @@ from scipy.optimize import nnls
 from scipy.sparse import csr_array
 
 from bilayer_graph.body.joints import COCO_NAMES, SMPL_JOINT_NAMES, SMPL_PARENTS
-from bilayer_graph.graphs.levels import barycentric_map, check_closed, decimate, mesh_levels
+from bilayer_graph.graphs.barycentric import barycentric_map
+from bilayer_graph.graphs.collapse import decimate
+from bilayer_graph.graphs.levels import mesh_levels
+from bilayer_graph.graphs.surface import closed_surface
 
 try:
     from bilayer_graph.body import build_people as source
@@ -38,7 +41,7 @@ def build() -> dict[str, np.ndarray]:
     people = source.sample_people(model, TRAIN_PEOPLE, seed=0)
     held_out = source.sample_people(model, HELD_OUT_PEOPLE, seed=1)
     skin, skin_faces = people.vertices.mean(0), model.faces.numpy()
-    check_closed(model.faces)
+    closed_surface(skin, skin_faces)
 
     rough, faces = decimate(skin, skin_faces, 6890)
     down = map_matrix(rough, faces, skin, skin_faces)

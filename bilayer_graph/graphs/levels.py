@@ -2,23 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-import igl
 import numpy as np
 import torch
-import trimesh
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.graphs.shape import Array, Shape, read_mesh
-
-# Candidates where the closest face looks away, by the distance to its centre.
-_NEAR_FACES = 48
-# Cosine between the normals of a vertex and of a face that look the same way.
-_SAME_WAY = 0.2
-_NEAR_VERTICES = 12
+from bilayer_graph.graphs.barycentric import barycentric_map, unit_normals
+from bilayer_graph.graphs.collapse import check_size, collapse
+from bilayer_graph.graphs.distinct import NEAR_VERTICES, cheapest_distinct, near_vertices
+from bilayer_graph.graphs.inflate import inflated
+from bilayer_graph.graphs.shape import Array, Shape, exact_points, read_mesh
+from bilayer_graph.graphs.surface import Surface, closed_surface
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,11 @@ def mesh_level(vertices: Shape, faces: Array | None = None, num_vertices: int = 
 
     The collapse moves vertices; each goes back to the finer vertex nearest to it, so that going
     down is a selection. Going up is barycentric, on the nearest face that looks the same way: a
-    finger never takes its neighbour's skin.
+    finger never takes its neighbour's skin. Separate pieces stay separate.
+
+    What files do to a closed mesh is mended: copies of vertices along the seams of a texture count
+    as one vertex and get the same weights; faces that use a vertex twice or are there twice go; and
+    the faces of a piece that are turned round, the fewer, turn back.
 
     Args:
         vertices: Coordinates in metres, shape ``[N_fine, 3]``, or a mesh.
@@ -76,23 +76,12 @@ def mesh_level(vertices: Shape, faces: Array | None = None, num_vertices: int = 
         The coarser level, on the CPU.
 
     Raises:
-        InputError: If the mesh is not closed, or cannot reach ``num_vertices``.
+        InputError: If the mesh is not closed, has one side only, has vertices without a face or no
+            area, or cannot reach ``num_vertices``.
 
     Source: Garland and Heckbert, "Surface simplification using quadric error metrics", 1997.
     """
-    vertices, faces = read_mesh("vertices", vertices, faces)
-    check_closed(faces)
-    fine, fine_faces = vertices.detach().cpu().double().numpy(), faces.cpu().numpy()
-    points, coarse_faces = decimate(fine, fine_faces, num_vertices)
-    kept = _nearest_distinct(points, fine)
-    up_index, up_weight = barycentric_map(fine, fine_faces, fine[kept], coarse_faces)
-    return MeshLevel(
-        vertices=vertices.detach().cpu()[kept],
-        faces=torch.as_tensor(coarse_faces),
-        kept=torch.as_tensor(kept),
-        up_index=torch.as_tensor(up_index),
-        up_weight=torch.as_tensor(up_weight, dtype=vertices.dtype),
-    )
+    return mesh_levels(vertices, faces, [num_vertices])[0]
 
 
 def mesh_levels(
@@ -111,96 +100,134 @@ def mesh_levels(
     Raises:
         InputError: As :func:`mesh_level`.
     """
+    _check_falling(sizes)
+    fine, triangles = read_mesh("vertices", vertices, faces)
+    fine, exact = fine.detach().cpu(), exact_points(vertices)
     levels: list[MeshLevel] = []
     for size in sizes:
-        levels.append(mesh_level(vertices, faces, size))
-        vertices, faces = levels[-1].vertices, levels[-1].faces
+        levels.append(_coarsen(fine, exact, triangles.cpu().numpy(), size))
+        kept = levels[-1].kept
+        fine, exact, triangles = fine[kept], exact[kept.numpy()], levels[-1].faces
     return levels
 
 
-def decimate(
-    vertices: np.ndarray, faces: np.ndarray, num_vertices: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vertices ``[N, 3]`` and faces ``[F, 3]`` of a decimated closed mesh.
+def _check_falling(sizes: Sequence[int]) -> None:
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str):
+        remedy = "Give a list, for example [1723, 431]"
+        raise InputError("sizes", sizes, "not a list of numbers of vertices", remedy)
+    for finer, coarser in pairwise(sizes):
+        if not coarser < finer:
+            problem = f"{coarser} follows {finer}"
+            raise InputError("sizes", sizes, problem, "Order from fine to coarse")
 
-    A closed triangle mesh has ``F = 2 N - c`` faces, where ``c`` is twice its Euler characteristic
-    (4 for one surface without handles). The collapse keeps ``c``, which turns the number of
-    vertices into the number of faces that it stops at.
 
-    Raises:
-        InputError: If the mesh cannot reach ``num_vertices``.
-    """
-    if not 4 <= num_vertices < len(vertices):
-        raise InputError(
-            "num_vertices",
-            num_vertices,
-            f"the mesh has {len(vertices)} vertices",
-            f"Give a number from 4 to {len(vertices) - 1}",
-        )
-    coarse, coarse_faces, _, _ = igl.qslim(
-        np.asfortranarray(vertices, np.float64),
-        np.asfortranarray(faces, np.int32),
-        len(faces) - 2 * (len(vertices) - num_vertices),
+def _coarsen(vertices: Tensor, exact: np.ndarray, faces: np.ndarray, number: int) -> MeshLevel:
+    """Build a level of a checked mesh, from its coordinates in float64."""
+    exact = np.ldexp(exact, -_exponent(np.abs(exact).max()) - 1)
+    surface = closed_surface(exact, faces)
+    check_size(number, np.unique(surface.row).size)
+    fine, size = _local(exact[surface.row], surface.piece)
+    if not unit_normals(fine[surface.faces]).any():
+        problem = "no face has an area"
+        raise InputError("vertices", list(vertices.shape), problem, "Give the points of a surface")
+    bulky = inflated(fine, surface.faces, _groups(surface.piece, surface.piece.max() + 1))
+    points, coarse_faces, origin = collapse(bulky * size, surface.faces, number)
+    kept = _select(points / size[origin], bulky, surface, origin)
+    up_index, up_weight = _climb(fine, surface, kept, coarse_faces)
+    # Where surfaces touch, the vertex that is kept speaks for the row.
+    spokesman = np.arange(len(fine))
+    spokesman[surface.vertex[surface.row[kept]]] = kept
+    rows = spokesman[surface.vertex]
+    return MeshLevel(
+        vertices=vertices[surface.row[kept]],
+        faces=torch.as_tensor(coarse_faces),
+        kept=torch.as_tensor(surface.row[kept]),
+        up_index=torch.as_tensor(up_index[rows]),
+        up_weight=torch.as_tensor(up_weight[rows], dtype=vertices.dtype),
     )
-    if len(coarse) != num_vertices:
-        remedy = "Give a larger number, or a smoother mesh"
-        problem = f"edge collapse stopped at {len(coarse)} vertices"
-        raise InputError("num_vertices", num_vertices, problem, remedy)
-    return np.ascontiguousarray(coarse), np.ascontiguousarray(coarse_faces, np.int64)
 
 
-def barycentric_map(
-    points: np.ndarray, point_faces: np.ndarray, vertices: np.ndarray, faces: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the closest point of one mesh to each vertex of another that looks the same way.
+def _local(vertices: np.ndarray, piece: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bring each piece near the origin and to a size from 1 to 2.
 
-    Args:
-        points: Vertices of the first mesh, ``[P, 3]``.
-        point_faces: Its faces, from which the vertices' normals come.
-        vertices: Vertices of the second mesh, ``[V, 3]``.
-        faces: Its faces, ``[F, 3]``.
+    Powers of two and multiples of them round nothing, so that a mesh has the same levels in any
+    unit and, if its coordinates have the bits, at any place.
 
     Returns:
-        Vertices of the second mesh ``[P, 3]`` and their weights ``[P, 3]``: not negative, of sum 1.
+        Coordinates ``[V, 3]``, and the size of each vertex's piece in parts of the largest,
+        ``[V, 1]``.
     """
-    normals = trimesh.Trimesh(points, point_faces, process=False).vertex_normals
-    triangles = vertices[faces]
-    outward = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    # A face without area has no side to look to; it stays allowed as the nearest one.
-    outward /= np.linalg.norm(outward, axis=1, keepdims=True).clip(1e-30)
-    _, face, closest = igl.point_mesh_squared_distance(
-        np.asfortranarray(points), np.asfortranarray(vertices), np.asfortranarray(faces, np.int64)
+    low, high = (np.full((piece.max() + 1, 3), bound) for bound in (np.inf, -np.inf))
+    np.minimum.at(low, piece, vertices)
+    np.maximum.at(high, piece, vertices)
+    exponent = _exponent((high - low).max(1, keepdims=True))
+    origin = np.ldexp(np.round(np.ldexp((low + high) / 2, -exponent)), exponent)
+    local = np.ldexp(vertices - origin[piece], -exponent[piece])
+    return local, np.ldexp(1.0, exponent - exponent.max())[piece]
+
+
+def _exponent(length: np.ndarray) -> np.ndarray:
+    """The power of two next below a length."""
+    return np.frexp(length)[1] - 1
+
+
+def _select(
+    points: np.ndarray, fine: np.ndarray, surface: Surface, origin: np.ndarray
+) -> np.ndarray:
+    """Choose the vertex of the finer level that each moved vertex becomes, within its piece."""
+    number = surface.piece.max() + 1
+    near = np.empty((len(points), NEAR_VERTICES), np.int64)
+    moved = _groups(surface.piece[origin], number)
+    for rows, among in zip(moved, _groups(surface.piece, number), strict=True):
+        near[rows] = among[near_vertices(points[rows], fine[among])]
+    # Its own is a choice that every vertex has, however crowded the place.
+    far = (near != origin[:, None]).all(1)
+    near[far, -1] = origin[far]
+    gap = np.square(points[:, None] - fine[near]).sum(-1)
+    best = cheapest_distinct(gap, surface.row[near], len(surface.vertex))
+    return np.take_along_axis(near, best[:, None], 1)[:, 0]
+
+
+def _climb(
+    fine: np.ndarray, surface: Surface, kept: np.ndarray, coarse_faces: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the corners and weights that span each finer vertex, within its piece."""
+    index, weight = np.empty((len(fine), 3), np.int64), np.empty((len(fine), 3))
+    number = surface.piece.max() + 1
+    groups = zip(
+        _groups(surface.piece, number),
+        _groups(surface.piece[surface.faces[:, 0]], number),
+        _groups(surface.piece[kept], number),
+        _groups(surface.piece[kept[coarse_faces[:, 0]]], number),
+        strict=True,
     )
-    gap = np.linalg.norm(closest - points, axis=1)
-    away = np.flatnonzero(((outward[face] * normals).sum(1) < _SAME_WAY) & (gap > 1e-9))
-    if len(away):
-        number = min(_NEAR_FACES, len(faces))
-        near = cKDTree(triangles.mean(1)).query(points[away], k=number)[1].reshape(-1, number)
-        pairs = np.repeat(points[away], number, axis=0)
-        spots = trimesh.triangles.closest_point(triangles[near.ravel()], pairs)
-        distance = np.linalg.norm(spots - pairs, axis=1).reshape(near.shape)
-        wrong = (outward[near] * normals[away, None]).sum(2) < _SAME_WAY
-        best = np.where(wrong, distance + distance.max(), distance).argmin(1)
-        rows = np.arange(len(away))
-        face[away] = near[rows, best]
-        closest[away] = spots.reshape(*near.shape, 3)[rows, best]
-    weight = trimesh.triangles.points_to_barycentric(triangles[face], closest).clip(0, 1)
-    return faces[face], weight / weight.sum(axis=1, keepdims=True)
+    here, there = np.empty(len(fine), np.int64), np.empty(len(kept), np.int64)
+    for rows, faces, corners, triangles in groups:
+        here[rows], there[corners] = np.arange(len(rows)), np.arange(len(corners))
+        near, weight[rows] = barycentric_map(
+            fine[rows],
+            here[surface.faces[faces]],
+            fine[kept[corners]],
+            there[coarse_faces[triangles]],
+        )
+        index[rows] = corners[near]
+    _stay(index, weight, kept, coarse_faces)
+    return index, weight
 
 
-def check_closed(faces: Tensor) -> None:
-    """Raise :class:`InputError` unless every edge has two faces."""
-    sides = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values
-    _, uses = torch.unique(sides, dim=0, return_counts=True)
-    open_edges = int((uses != 2).sum())
-    if open_edges:
-        problem = f"{open_edges} edges lack two faces"
-        raise InputError("faces", list(faces.shape), problem, "Give a closed triangle mesh")
+def _stay(
+    index: np.ndarray, weight: np.ndarray, kept: np.ndarray, coarse_faces: np.ndarray
+) -> None:
+    """Let each kept vertex be itself, also where others lie at its place."""
+    own = np.arange(len(kept))[:, None]
+    face = np.empty(len(kept), np.int64)
+    face[coarse_faces] = np.arange(len(coarse_faces))[:, None]
+    found = (index[kept] == own).any(1, keepdims=True)
+    index[kept] = np.where(found, index[kept], coarse_faces[face])
+    weight[kept] = index[kept] == own
 
 
-def _nearest_distinct(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """One vertex for each point, no vertex twice, the sum of squared distances least."""
-    number = min(_NEAR_VERTICES, len(vertices))
-    near = np.unique(cKDTree(vertices).query(points, k=number)[1])
-    cost = np.square(points[:, None] - vertices[near][None]).sum(-1)
-    return near[linear_sum_assignment(cost)[1]]
+def _groups(label: np.ndarray, number: int) -> list[np.ndarray]:
+    """Positions of each label in turn."""
+    bounds = np.cumsum(np.bincount(label, minlength=number))[:-1]
+    return np.split(np.argsort(label, kind="stable"), bounds)

@@ -90,6 +90,16 @@ def read_mesh(name: str, mesh: Shape, faces: Array | None = None) -> tuple[Tenso
     return parts.pos, parts.faces
 
 
+def exact_points(shape: Shape) -> np.ndarray:
+    """Return the coordinates of a shape in float64, before arrays round to the default dtype."""
+    if isinstance(shape, tuple):
+        shape = shape[0]
+    points = shape.pos if isinstance(shape, Data) else getattr(shape, "vertices", shape)
+    if isinstance(points, Tensor):
+        return points.detach().cpu().double().numpy()
+    return np.asarray(points, np.float64)
+
+
 def read_faces(name: str, faces: Array, num_vertices: int) -> Tensor:
     """Read and check the triangles ``[F, 3]`` of a mesh."""
     if isinstance(faces, np.ndarray):
@@ -120,11 +130,22 @@ def _read_data(name: str, data: Data, dim: int | None) -> Parts:
     return Parts(pos, faces, data.edge_index, data.edge_weight)
 
 
+def _check_range(name: str, points: np.ndarray, tensor: Tensor) -> None:
+    """Raise :class:`InputError` unless a dtype holds the coordinates of an array."""
+    over = np.isfinite(points).all() and bool(tensor.isinf().any())
+    if over or (points.any() and not tensor.any()):
+        problem = f"out of the range of {tensor.dtype}"
+        raise InputError(name, f"up to {np.abs(points).max():g}", problem, "Give another unit")
+
+
 def _tensor(name: str, points: object) -> Tensor:
     if isinstance(points, Tensor):
         return points
     if isinstance(points, np.ndarray) and points.dtype.kind in "fiu":
         dtype = torch.get_default_dtype() if points.dtype.kind == "f" else None
-        return torch.tensor(np.asarray(points), dtype=dtype)
+        tensor = torch.tensor(np.asarray(points), dtype=dtype)
+        if dtype is not None:
+            _check_range(name, points, tensor)
+        return tensor
     remedy = "Give coordinates [N, D], (vertices, faces), a trimesh.Trimesh or a Data with pos"
     raise InputError(name, type(points).__name__, "neither points nor a mesh", remedy)
