@@ -18,7 +18,7 @@ def read_json(path: Path, fields: frozenset[str], remedy: str) -> Any:
     """The content of a JSON file in UTF-8, 16 or 32.
 
     Flat lists of keypoints may stay text, ``"1, 2, 3"`` for ``[1, 2, 3]``: that takes a third of
-    the time and a quarter of the memory. See :func:`numbers`.
+    the time where a file is little else, and half the memory. See :func:`numbers`.
 
     Args:
         path: The file.
