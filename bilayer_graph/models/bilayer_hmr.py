@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from bilayer_graph.body import COCO_TO_JOINTS
 from bilayer_graph.errors import InputError
 from bilayer_graph.models.config import ModelConfig
 from bilayer_graph.models.encoder import ImageEncoder
@@ -136,6 +137,12 @@ class BilayerHMR(nn.Module):
         for up in self.upsampling:
             meshes.append(spmm(up(), meshes[-1]))
         return meshes
+
+    def from_coco(self, keypoints: Tensor) -> Tensor:
+        """Return what a model of humans takes of COCO's keypoints ``[B, 17, 3]``: all, or 12."""
+        if self.joint_features.num_keypoints == keypoints.size(1):
+            return keypoints
+        return keypoints[:, list(COCO_TO_JOINTS)]
 
     def _of_joints(self, keypoints: Tensor) -> Tensor:
         """Return the skeleton's own rows of the keypoints, ``[B, J, 3]``."""

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.body import (
-    COCO_TO_JOINTS,
     BodyModel,
     gram_schmidt,
     look_at,
@@ -101,13 +100,14 @@ def _lift_posed(
 ) -> LiftedBodies:
     assert isinstance(model.readout, PosedReadout)
     reduced, keypoints = model.readout.body, crops.keypoints
-    x = model.forward_crops(crops.image, keypoints)
+    x = model.forward_crops(crops.image, model.from_coco(keypoints))
     out = model.readout.skeleton(x[0])
     offsets = model.readout.mesh_head(x[1])
     joints, rotations, betas = out.joints, out.rotations, out.betas
     if flip:
         image = None if crops.image is None else crops.image.flip(-1)
-        twin = model.readout.skeleton(model.forward_crops(image, mirror_keypoints(keypoints))[0])
+        mirrored = model.from_coco(mirror_keypoints(keypoints))
+        twin = model.readout.skeleton(model.forward_crops(image, mirrored)[0])
         joints = (joints + mirror_joints(twin.joints)) / 2
         mean = (rotations + mirror_rotations(twin.rotations)) / 2
         rotations = gram_schmidt(mean[..., :2].mT)
@@ -128,8 +128,7 @@ def _lift_posed(
 def _lift_free(
     model: BilayerHMR, body: BodyModel, crops: Crops, turn: Tensor, flip: bool, refine: bool
 ) -> LiftedBodies:
-    keypoints = crops.keypoints[:, list(COCO_TO_JOINTS)]
-    out = model(crops.image, keypoints)
+    out = model(crops.image, model.from_coco(crops.keypoints))
     vertices = model.upsample(out.vertices)[-1]
     rotations = torch.cat([out.global_orient.unsqueeze(1), out.body_pose], dim=1)
     # The weak-perspective camera of the crop as a place before its camera.
