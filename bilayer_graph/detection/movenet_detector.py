@@ -31,8 +31,8 @@ _DRIFT = 0.2
 _BEST = 190
 # Sides of the second look, so that pictures share them.
 _STEP = 128
-# What the five surest refined joints have to reach on average, in doubt and otherwise: of
-# pictures without people 97 % stay below the first, of people 2 % do.
+# What the five surest refined joints have to reach on average, in doubt and otherwise: pictures
+# without people mostly stay below 0.35, 98 % of people are above 0.39.
 _SEEN, _SEEN_SURE = 0.4, 0.2
 _SUREST = 5
 
