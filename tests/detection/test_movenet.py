@@ -64,6 +64,8 @@ def test_residual_only_where_shapes_agree():
     assert torch.equal(same(x), x)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_export():
     network = MoveNet(0.25, HEADS_SINGLE).eval()
     image = torch.rand(1, 3, 64, 64)
