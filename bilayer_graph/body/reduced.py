@@ -55,6 +55,7 @@ class ReducedBody(nn.Module):
         - betas: ``[B, S]``
     """
 
+    index: Tensor
     rest_joints: Tensor
     ancestry: Tensor
     template: Tensor
@@ -90,6 +91,7 @@ class ReducedBody(nn.Module):
         for name, tensor in fixed.items():
             self.register_buffer(name, tensor.float(), persistent=False)
         self.register_buffer("ancestry", _ancestry(body.parents), persistent=False)
+        self.register_buffer("index", index.cpu(), persistent=False)
 
     def place(self, rotations: Tensor, betas: Tensor) -> PlacedBones:
         """Return where the bones are, given their rotations in the axes of the posed body."""
