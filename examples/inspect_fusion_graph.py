@@ -39,8 +39,7 @@ from bilayer_graph.cli.numbers import picture_path
 from bilayer_graph.data.render import shade
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, Template, body_template, load_model
-from bilayer_graph.nn import FusionConv
-from bilayer_graph.ops import SparseMatrix
+from bilayer_graph.nn import BidirectionalFusionConv
 
 DIRECTIONS = ("drives", "informs")
 NEAR = 0.2
@@ -83,7 +82,7 @@ def inspect(arguments: argparse.Namespace) -> None:
     """Print what every block has learned, then print and draw one block joint by joint."""
     body = BodyModel.load(arguments.body)
     model = load_model(arguments.weights, body)
-    fusions = [module for module in model.modules() if isinstance(module, FusionConv)]
+    fusions = [module for module in model.modules() if isinstance(module, BidirectionalFusionConv)]
     block = len(fusions) if arguments.block is None else arguments.block
     if not 1 <= block <= len(fusions):
         remedy = f"Give a number from 1 to {len(fusions)}"
@@ -113,15 +112,13 @@ def choose_joints(chosen: list[str] | None, names: tuple[str, ...]) -> list[int]
 
 
 @torch.no_grad()
-def fusion_weights(fusion: FusionConv, direction: str) -> tuple[Tensor, Tensor]:
+def fusion_weights(fusion: BidirectionalFusionConv, direction: str) -> tuple[Tensor, Tensor]:
     """Return the prior and the learned A_f of one direction, [J, V] each, a row a joint."""
     start = copy.deepcopy(fusion)
     start.reset_parameters()
     weights = []
     for layer in (start, fusion):
-        both = layer.adjacency()
-        assert not isinstance(both, SparseMatrix)  # a bidirectional layer has a pair
-        dense = both[DIRECTIONS.index(direction)].to_dense()
+        dense = layer.adjacency()[DIRECTIONS.index(direction)].to_dense()
         weights.append(dense.t() if direction == "drives" else dense)
     return weights[0], weights[1]
 
@@ -144,7 +141,7 @@ def mirrored(weights: Tensor, template: Template) -> Tensor:
     return weights[list(LEFT_RIGHT)][:, vertex]
 
 
-def print_blocks(fusions: list[FusionConv], template: Template) -> None:
+def print_blocks(fusions: list[BidirectionalFusionConv], template: Template) -> None:
     """Print one line for each block and direction."""
     print("block direction  correlation  weight within 20 cm  below 0   symmetry")
     print("                 with prior     prior -> learned             of change")

@@ -38,13 +38,11 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import HeteroConv, MessagePassing, SAGEConv
-from torch_geometric.utils import to_dense_adj
 
 from bilayer_graph.cli.numbers import picture_path, positive
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import fusion_graph, point_graph
-from bilayer_graph.nn import FusionConv
-from bilayer_graph.ops import SparseMatrix
+from bilayer_graph.nn import FusionConv, StaticGraph
 
 try:
     from matplotlib.axes import Axes
@@ -141,7 +139,7 @@ def measure(data: HeteroData, truth: Tensor, number: int, noise: float) -> list[
     num_fine, num_coarse = truth.shape
     x_coarse, x_fine = torch.randn(number, num_coarse, CHANNELS), torch.randn(number, num_fine, 1)
     force = (x_coarse[..., 0] * x_coarse[..., 1]).tanh() + x_coarse[..., 2].sin()
-    neighbours = to_dense_adj(data[NEAR].edge_index.flip(0), max_num_nodes=num_fine)[0]
+    neighbours = StaticGraph(data[NEAR].edge_index)().to_dense()
     felt = neighbours / neighbours.sum(dim=1, keepdim=True) @ x_fine
     signal = force @ truth.t() + felt.squeeze(-1)
     graphs = []
@@ -212,9 +210,7 @@ def deviation(graphs: list[HeteroData]) -> float:
 @torch.no_grad()
 def dense(conv: FusionConv) -> Tensor:
     """Return the size of each weight of the current adjacency, ``[N_fine, N_coarse]``."""
-    adjacency = conv.adjacency()
-    assert isinstance(adjacency, SparseMatrix)
-    return adjacency.to_dense().abs()
+    return conv.adjacency().to_dense().abs()
 
 
 def auc(score: Tensor, truth: Tensor) -> float:

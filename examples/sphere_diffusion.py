@@ -44,7 +44,7 @@ from torch_geometric.nn import SimpleConv
 from bilayer_graph.cli.numbers import picture_path, positive
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import multilevel_graph
-from bilayer_graph.nn import BilayerBlock, FusionConv, GCNBlock, GroupNorm, StaticGraph
+from bilayer_graph.nn import BidirectionalFusionConv, BilayerBlock, GCNBlock, GroupNorm, StaticGraph
 
 try:
     from matplotlib.axes import Axes
@@ -222,7 +222,6 @@ class TwoScale(nn.Module):
     def __init__(self, graph: HeteroData, channels: int, blocks: int) -> None:
         super().__init__()
         self.fine, self.coarse = static_graph(graph, "fine"), static_graph(graph, "coarse")
-        self.size = graph["fine"].num_nodes, graph["coarse"].num_nodes
         informs = graph["fine", "informs", "coarse"].edge_index
         self.register_buffer("informs", informs, persistent=False)
         self.pool = SimpleConv("mean")
@@ -235,7 +234,7 @@ class TwoScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the heat ``[B, N]`` that comes of inputs ``[B, N, 2]``."""
-        pooled = self.pool((x, None), self.informs, size=self.size)
+        pooled = self.pool((x, None), self.informs)
         both = self.lift(pooled), self.lift(x)
         adjacency = self.coarse(), self.fine()
         for block in self.blocks:
@@ -245,17 +244,14 @@ class TwoScale(nn.Module):
 
 def static_graph(graph: HeteroData, level: str) -> StaticGraph:
     """Return the adjacency inside a level."""
-    edges, nodes = graph[level, "edge", level], graph[level].num_nodes
-    return StaticGraph(edges.edge_index, edges.edge_weight, (nodes, nodes))
+    edges = graph[level, "edge", level]
+    return StaticGraph(edges.edge_index, edges.edge_weight)
 
 
-def fusion_conv(graph: HeteroData, channels: int) -> FusionConv:
+def fusion_conv(graph: HeteroData, channels: int) -> BidirectionalFusionConv:
     """Return a fusion convolution between the coarse and the fine level."""
     edges = graph["coarse", "drives", "fine"]
-    size = graph["coarse"].num_nodes, graph["fine"].num_nodes
-    return FusionConv(
-        channels, channels, edges.edge_index, edges.edge_weight, size=size, bidirectional=True
-    )
+    return BidirectionalFusionConv(channels, channels, edges.edge_index, edges.edge_weight)
 
 
 def mesh_only(graph: HeteroData, channels: int, parameters: int) -> MeshOnly:

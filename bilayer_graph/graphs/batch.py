@@ -27,7 +27,9 @@ def pairs_by_graph(
     Returns:
         ``edge_index`` of shape ``[2, E]``, sorted by target and then by source.
     """
-    number = int(torch.cat([*batch]).max()) + 1
+    lowest, number = int(torch.cat([*batch]).min()), int(torch.cat([*batch]).max()) + 1
+    if lowest < 0:
+        raise InputError("batch", lowest, "not a graph", "Count the graphs from 0")
     rows = [_rows_of_graphs(each, number) for each in batch]
     pairs = [torch.empty(2, 0, dtype=torch.long, device=source.device)]
     for sources, targets in zip(*rows, strict=True):
@@ -45,14 +47,12 @@ def _rows_of_graphs(batch: Tensor, number: int) -> tuple[Tensor, ...]:
 
 
 def check_batch(name: str, batch: Tensor, number: int) -> None:
-    """Raise :class:`InputError` unless ``batch`` names the graph of each of a number of points."""
+    """Raise :class:`InputError` unless ``batch`` is a graph for each of a number of nodes."""
     if not isinstance(batch, Tensor) or batch.shape != (number,):
         given = list(batch.shape) if isinstance(batch, Tensor) else type(batch).__name__
-        remedy = "Give the graph of each point, of shape [N]"
-        raise InputError(name, given, f"there are {number} points", remedy)
+        remedy = "Give the graph of each node, of shape [N]"
+        raise InputError(name, given, f"there are {number} nodes", remedy)
     check_indices(name, batch)
-    if int(batch.min()) < 0:
-        raise InputError(name, int(batch.min()), "not a graph", "Count the graphs from 0")
 
 
 def check_same_graphs(names: tuple[str, str], source: Tensor, target: Tensor) -> None:

@@ -104,7 +104,7 @@ def check_positive(name: str, value: float) -> None:
 def check_indices(name: str, indices: Tensor) -> None:
     """Raise :class:`InputError` unless a tensor is of an integer dtype."""
     if indices.dtype not in _INTEGERS:
-        raise InputError(name, indices.dtype, "not indices", "Give int64")
+        raise InputError(name, indices.dtype, "not indices", "Give int64 or another integer dtype")
 
 
 def check_weights(name: str, weight: Tensor, num_edges: int) -> None:

@@ -19,7 +19,7 @@ from bilayer_graph.models.pose_features import PoseFeatures
 from bilayer_graph.models.readouts import FreeReadout, PosedReadout
 from bilayer_graph.models.smpl_regressor import SMPLRegressor
 from bilayer_graph.models.template import Template, body_template
-from bilayer_graph.nn import BilayerBlock, FusionConv, StaticGraph
+from bilayer_graph.nn import BidirectionalFusionConv, BilayerBlock, StaticGraph
 
 VARIANTS: dict[str, ModelConfig] = {"paper": PAPER, "small": SMALL}
 
@@ -57,14 +57,14 @@ def assemble_model(
     encoder = None if config.backbone == "none" else image_encoder(config.backbone, weights)
     template = body_template(body, config.num_vertices)
     graph = bilayer_graph(template.joints, template.vertices, template.faces)
-    num_joints, image_channels = template.joints.size(0), encoder.channels if encoder else ()
+    image_channels = encoder.channels if encoder else ()
     width = config.channels
     return BilayerHMR(
         encoder=encoder,
         joint_features=_joint_features(config, body, template, image_channels),
         mesh_features=MeshFeatures(sum(image_channels[-1:]), width, template.vertices),
-        skeleton=_static(graph, BONE, num_joints),
-        mesh=_static(graph, EDGE, config.num_vertices),
+        skeleton=_static(graph, BONE),
+        mesh=_static(graph, EDGE),
         blocks=[_block(config, graph) for _ in range(config.num_blocks)],
         readout=_READOUTS[config.readout](config, body, template),
         template=template,
@@ -72,15 +72,14 @@ def assemble_model(
     )
 
 
-def _static(graph: HeteroData, edge: tuple[str, str, str], nodes: int) -> StaticGraph:
-    return StaticGraph(graph[edge].edge_index, graph[edge].edge_weight, (nodes, nodes))
+def _static(graph: HeteroData, edge: tuple[str, str, str]) -> StaticGraph:
+    return StaticGraph(graph[edge].edge_index, graph[edge].edge_weight)
 
 
 def _block(config: ModelConfig, graph: HeteroData) -> BilayerBlock:
-    size = graph["joint"].num_nodes, graph["vertex"].num_nodes
     half = config.channels // 2
     edges = graph[DRIVES].edge_index, graph[DRIVES].edge_weight
-    fusion = FusionConv(half, half, *edges, size=size, bidirectional=True)
+    fusion = BidirectionalFusionConv(half, half, *edges)
     block = BilayerBlock(config.channels, config.channels, fusion, config.norm)
     if config.readout == "posed":
         # The graphs start apart, so that the skeleton can be trained alone first.

@@ -1,6 +1,6 @@
 """The Bilayer-Graph block."""
 
-from bilayer_graph.nn.fusion_conv import FusionConv
+from bilayer_graph.nn.bidirectional_fusion_conv import BidirectionalFusionConv
 from bilayer_graph.nn.multilayer_block import MultilayerBlock
 
 
@@ -16,7 +16,7 @@ class BilayerBlock(MultilayerBlock):
         in_channels: Size of each input feature, a multiple of 8, a pair where the two graphs
             differ, or -1 to take it from the first input.
         out_channels: Size of each output feature, a multiple of 16.
-        fusion: The fusion convolution, bidirectional, of ``out_channels // 2`` channels.
+        fusion: The fusion convolution, of ``out_channels // 2`` channels.
         norm: ``"group"`` (the paper's) or ``"layer"``, over the channels of each node.
 
     Shapes:
@@ -36,7 +36,7 @@ class BilayerBlock(MultilayerBlock):
         self,
         in_channels: int | tuple[int, int],
         out_channels: int,
-        fusion: FusionConv,
+        fusion: BidirectionalFusionConv,
         norm: str = "group",
     ) -> None:
         super().__init__(in_channels, out_channels, [fusion], norm)

@@ -2,36 +2,42 @@
 
 import torch
 from torch import Tensor
+from torch_geometric.typing import Adj
 from torch_geometric.utils import lexsort
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.check import check_weights
+from bilayer_graph.nn.adjacency import entries
 
 SAME_PRIOR = 1e-2
 """Relative difference up to which two priors are the same: one may have been in bfloat16."""
 
 
-def find_edges(given: Tensor, own: Tensor, copies: int) -> Tensor:
-    """Return where each edge of a layer stands among the edges of a call.
+def find_edges(edges: Adj, own: Tensor, copies: int) -> tuple[Tensor, Tensor]:
+    """Find the edges of a layer among the edges of a call.
 
     Args:
-        given: The edges of the call, in any order.
+        edges: The edges of the call, in any form and order.
         own: The layer's edges, once for each graph of the batch, shape ``[2, K * E]``.
         copies: Number of graphs in the batch, :math:`K`.
 
     Returns:
-        Positions in ``given``, shape ``[K * E]``.
+        The edges of the call, ``[2, K * E]``, and where each own one stands, ``[K * E]``.
 
     Raises:
         InputError: If they are not the same edges.
     """
+    given = entries(edges)[0].long()
     position = _match(given, own)
     if position is not None:
-        return position
+        return given, position
     problem = f"not the layer's {own.size(1) // copies} edges, once for each of {copies} graphs"
     if _match(given.flip(0), own) is not None:
         problem = "the layer's edges with source and destination swapped"
-    remedy = "Give the edges that the layer was built with, once a graph, or leave them out"
+    remedy = (
+        "Give the edges that the layer was built with, once a graph, or leave them out; for edges "
+        "that change from call to call take GraphConv, whose weights belong to no edge"
+    )
     raise InputError("edge_index", list(given.shape), problem, remedy)
 
 
@@ -63,3 +69,8 @@ def _match(given: Tensor, own: Tensor) -> Tensor | None:
     if not torch.equal(given[:, by_given], own[:, by_own]):
         return None
     return torch.empty_like(by_given).index_copy(0, by_own, by_given)
+
+
+def place(value: Tensor, position: Tensor) -> Tensor:
+    """Return values in another order, each at its position; the inverse of ``value[position]``."""
+    return torch.empty_like(value).index_copy(0, position, value)

@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.nn.bidirectional_fusion_conv import BidirectionalFusionConv
 from bilayer_graph.nn.bottleneck import Bottleneck, make_norm
-from bilayer_graph.nn.fusion_conv import FusionConv
-from bilayer_graph.nn.fusion_edges import restack
+from bilayer_graph.nn.copies import restack
 from bilayer_graph.nn.linear import Linear
 
 
@@ -21,7 +21,7 @@ class FusionBlock(Bottleneck):
         in_channels: Size of each input feature, a multiple of 8, or -1 to take it from the first
             input. With a pair, each graph has an :math:`L_1` of its own.
         out_channels: Size of each output feature, a multiple of 16.
-        conv: The fusion convolution, bidirectional, of ``out_channels // 2`` channels.
+        conv: The fusion convolution, of ``out_channels // 2`` channels.
         norm: ``"group"`` (over the nodes of each graph, the paper's) or ``"layer"``.
 
     Shapes:
@@ -33,13 +33,13 @@ class FusionBlock(Bottleneck):
         InputError: If ``conv`` does not fit.
     """
 
-    conv: FusionConv
+    conv: BidirectionalFusionConv
 
     def __init__(
         self,
         in_channels: int | tuple[int, int],
         out_channels: int,
-        conv: FusionConv,
+        conv: BidirectionalFusionConv,
         norm: str = "group",
     ) -> None:
         _check(conv, out_channels // 2)
@@ -62,10 +62,10 @@ class FusionBlock(Bottleneck):
         return restack(x[0], self.widen(first)), restack(x[1], self.widen(second))
 
 
-def _check(conv: FusionConv, width: int) -> None:
-    if not conv.bidirectional:
-        remedy = "Build it with bidirectional=True"
+def _check(conv: BidirectionalFusionConv, width: int) -> None:
+    if not isinstance(conv, BidirectionalFusionConv):
+        remedy = "Give a BidirectionalFusionConv"
         raise InputError("conv", conv, "features cross in one direction only", remedy)
     if conv.in_channels not in (width, -1) or conv.out_channels != width:
-        remedy = f"Give one of {width} channels: FusionConv({width}, {width}, ...)"
+        remedy = f"Give one of {width} channels: BidirectionalFusionConv({width}, {width}, ...)"
         raise InputError("conv", conv, "not half of the block's channels", remedy)

@@ -1,32 +1,34 @@
 """The fixed part of a fusion graph: which edges there are, and their prior."""
 
-from typing import Literal, TypeAlias
+import hashlib
 
 import torch
 from torch import Tensor, nn
+from torch_geometric import EdgeIndex
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.check import readable
+from bilayer_graph.nn.adjacency import StaticGraph, edge_list, entries, is_list
+from bilayer_graph.nn.copies import unstack
 from bilayer_graph.nn.edge_copies import check_same_prior, find_edges
-from bilayer_graph.nn.edges import edge_list
-from bilayer_graph.ops import SparseMatrix, sparse_matrix
-
-Direction: TypeAlias = Literal["forward", "backward"]
-"""From the first to the second graph, or back."""
+from bilayer_graph.ops import SparseMatrix, compress_edges
 
 
 class FusionEdges(nn.Module):
     """Edges between two graphs, kept as buffers: they move with the model, outside its state dict.
 
-    It also knows a disjoint union of copies of the two graphs, as PyG's ``Batch`` makes them.
+    The edges are sorted by target and then by source, whatever order they come in; weights learned
+    on them are in that order. It also knows a disjoint union of copies of the two graphs, as PyG's
+    ``Batch`` makes them.
 
     Args:
-        edge_index: Edges from the first to the second graph, shape ``[2, E]``, each once.
-        prior: Prior weight of each edge, shape ``[E]``; ones if ``None``. A constant: no gradient
-            flows into it.
-        size: Number of nodes of the first and of the second graph; by default the largest indices
-            plus one.
+        edges: Edges from the first to the second graph, each once, in any form that
+            :class:`~bilayer_graph.nn.StaticGraph` takes.
+        prior: Prior weight of each edge, shape ``[E]``; by default what a sparse adjacency holds,
+            or ones. A constant: no gradient flows into it.
+        size: Number of nodes of the first and of the second graph; by default what the edges say,
+            or else the largest indices plus one.
 
     Raises:
         InputError: If there is no edge, an edge twice or outside the graphs, or a prior that is not
@@ -35,82 +37,31 @@ class FusionEdges(nn.Module):
 
     edge_index: Tensor
 
-    def __init__(
-        self, edge_index: Tensor, prior: Tensor | None, size: tuple[int, int] | None
-    ) -> None:
+    def __init__(self, edges: Adj, prior: OptTensor, size: tuple[int, int] | None) -> None:
         super().__init__()
-        if edge_index.numel() == 0:
-            remedy = "Give at least one edge between the two graphs"
-            raise InputError("edge_index", list(edge_index.shape), "the graph is empty", remedy)
-        self.says_size = size is not None
-        if size is None:
-            size = int(edge_index[0].max()) + 1, int(edge_index[1].max()) + 1
-        if len(size) != 2:
+        if size is not None and len(size) != 2:
             raise InputError("size", size, "not two numbers", "Give (num_first, num_second)")
-        self.size = size
-        if prior is not None:
-            prior = prior.detach()
-            prior = prior if prior.is_floating_point() else prior.to(torch.get_default_dtype())
-        forward, order = sparse_matrix(edge_index, prior, size)
-        _check_prior(forward.value, order)
-        _check_distinct(forward)
-        self.register_buffer("edge_index", edge_index.long(), persistent=False)
-        self._register("forward", forward, order)
-        self._register("backward", forward.t(), order[forward.perm_t])
+        self.says_size = size is not None or _is_known(edges)
+        if not self.says_size:
+            size = _largest(edges)
+        index, prior, self.size = edge_list(edges, prior, size)
+        if index.numel() == 0:
+            remedy = "Give at least one edge between the two graphs"
+            raise InputError("edge_index", list(index.shape), "the graph is empty", remedy)
+        matrix, order = compress_edges(index, _as_constant(prior), self.size)
+        _check_prior(matrix.value, order)
+        _check_distinct(matrix)
+        self.graph = StaticGraph(matrix)
+        self.register_buffer("edge_index", matrix.edge_index, persistent=False)
 
-    def _register(self, direction: Direction, matrix: SparseMatrix, order: Tensor) -> None:
-        for name, tensor in {**matrix._asdict(), "order": order}.items():
-            self.register_buffer(f"{direction}_{name}", tensor, persistent=False)
-
-    def prior(self, direction: Direction) -> tuple[SparseMatrix, Tensor]:
-        """Return the prior of a direction.
-
-        Returns:
-            The matrix with targets as rows, and the position in ``edge_index`` of each entry.
-        """
-        matrix = SparseMatrix(*(getattr(self, f"{direction}_{n}") for n in SparseMatrix._fields))
-        return matrix, getattr(self, f"{direction}_order")
+    def prior(self) -> SparseMatrix:
+        """Return the prior, with the nodes of the second graph as rows."""
+        return self.graph()
 
     def unstack(self, x: OptPairTensor) -> OptPairTensor:
-        """View the features of a disjoint union ``[K * N, C]`` as a batch ``[K, N, C]``.
-
-        A batch ``[B, N, C]`` and one graph ``[N, C]`` stay as they are.
-
-        Args:
-            x: Features of the first and of the second graph, of which the second may be ``None``.
-
-        Raises:
-            InputError: If the features are not those of copies of the two graphs.
-        """
-        parts = tuple(x) if isinstance(x, (tuple, list)) else (x,)
-        is_pair = len(parts) == 2 and isinstance(parts[0], Tensor)
-        if not is_pair or not isinstance(parts[1], Tensor | None):
-            remedy = "Give a pair: features of the first and of the second graph"
-            problem = "features cross from the first to the second"
-            raise InputError("x", _describe(parts), problem, remedy)
-        first = self._unstack(0, parts[0])
-        second = None if parts[1] is None else self._unstack(1, parts[1])
-        if second is not None and first.shape[:-2] != second.shape[:-2]:
-            remedy = "Give features of the same number of graphs"
-            raise InputError("x", _describe(parts), "not the same number of graphs", remedy)
-        return first, second
-
-    def _unstack(self, which: int, x: Tensor) -> Tensor:
-        nodes = self.size[which]
-        if x.dim() in (2, 3) and x.size(-2) == nodes:
-            return x
-        if x.dim() == 2 and x.size(0) and x.size(0) % nodes == 0:
-            return x.view(-1, nodes, x.size(1))
-        swapped = x.dim() in (2, 3) and x.size(-2) == self.size[1 - which]
-        name, other = ("first", "second") if which == 0 else ("second", "first")
-        raise InputError(
-            f"x[{which}]",
-            list(x.shape),
-            f"the {name} graph has {nodes} nodes"
-            + (f", these look like the {other} graph's" if swapped else ""),
-            f"Give [{nodes}, C], [B, {nodes}, C] or, for a union of K graphs, [K * {nodes}, C]"
-            + ("" if self.says_size else "; or build the layer with size=(num_first, num_second)"),
-        )
+        """View the features of a disjoint union as a batch; see :func:`copies.unstack`."""
+        remedy = "; or build the layer with size=(num_first, num_second)"
+        return unstack(x, self.size, "" if self.says_size else remedy)
 
     def locate(self, edge_index: Adj | None, copies: int) -> tuple[Tensor, Tensor]:
         """Find the layer's own edges among those of a call.
@@ -129,8 +80,7 @@ class FusionEdges(nn.Module):
         shift = torch.tensor(self.size, device=self.edge_index.device).view(2, 1, 1)
         shift = shift * torch.arange(copies, device=shift.device).view(1, -1, 1)
         own = (self.edge_index.unsqueeze(1) + shift).flatten(1)
-        given = own if edge_index is None else edge_list(edge_index)[0].long()
-        return given, find_edges(given, own, copies)
+        return find_edges(own if edge_index is None else edge_index, own, copies)
 
     def check_call(self, edge_index: Adj | None, edge_weight: OptTensor, copies: int) -> None:
         """Raise :class:`InputError` unless edges and prior of a call are the layer's own.
@@ -153,26 +103,36 @@ class FusionEdges(nn.Module):
             return
         _, position = self.locate(edge_index, copies)
         if edge_weight is not None:
-            matrix, order = self.prior("forward")
-            check_same_prior(edge_weight, place(matrix.value, order).repeat(copies), position)
+            check_same_prior(edge_weight, self.prior().value.repeat(copies), position)
+
+    def digest(self) -> Tensor:
+        """Return 16 bytes that name the edges, as two int64: what every checkpoint can hold."""
+        edges = torch.cat([torch.tensor(self.size), self.edge_index.cpu().flatten()])
+        name = hashlib.sha256(edges.numpy().astype("<i8").tobytes()).digest()[:16]
+        numbers = [int.from_bytes(part, "little", signed=True) for part in (name[:8], name[8:])]
+        return torch.tensor(numbers, device=self.edge_index.device)
 
 
-def place(value: Tensor, position: Tensor) -> Tensor:
-    """Return values in another order, each at its position; the inverse of ``value[position]``."""
-    return torch.empty_like(value).index_copy(0, position, value)
+def _is_known(edges: Adj) -> bool:
+    """Return whether edges say how many nodes there are."""
+    if isinstance(edges, EdgeIndex):
+        return None not in edges.sparse_size()
+    return not is_list(edges)
 
 
-def restack(x: Tensor, out: Tensor) -> Tensor:
-    """Return a result in the form of the input: what was unstacked as a disjoint union again."""
-    return out.flatten(0, 1) if x.dim() < out.dim() else out
+def _largest(edges: Adj) -> tuple[int, int]:
+    """Return the largest indices plus one."""
+    index, _ = entries(edges)
+    if index.dim() != 2 or index.size(0) != 2 or not index.numel():
+        return 0, 0
+    num_first, num_second = (index.amax(dim=1) + 1).tolist()
+    return num_first, num_second
 
 
-def _describe(parts: tuple[object, ...]) -> list[object]:
-    names = (None if part is None else type(part).__name__ for part in parts)
-    return [
-        list(part.shape) if isinstance(part, Tensor) else name
-        for part, name in zip(parts, names, strict=True)
-    ]
+def _as_constant(prior: OptTensor) -> OptTensor:
+    if prior is None or prior.is_floating_point():
+        return None if prior is None else prior.detach()
+    return prior.to(torch.get_default_dtype())
 
 
 def _check_prior(prior: Tensor, order: Tensor) -> None:

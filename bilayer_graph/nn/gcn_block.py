@@ -1,13 +1,20 @@
 """The residual block of graph convolutions."""
 
+import sys
+import warnings
+
 import torch
 from torch import Tensor
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.graphs.check import readable
+from bilayer_graph.nn.adjacency import entries
 from bilayer_graph.nn.bottleneck import Bottleneck
 from bilayer_graph.nn.graph_conv import GraphConv
+from bilayer_graph.nn.group_norm import GroupNorm
 from bilayer_graph.nn.linear import Linear
+from bilayer_graph.nn.unions import count_parts
 from bilayer_graph.ops import SparseMatrix
 
 
@@ -30,7 +37,8 @@ class GCNBlock(Bottleneck):
         - x: ``[N, C_in]`` or ``[B, N, C_in]``, or a pair for source and target nodes
         - edge_index, edge_weight: as :class:`~bilayer_graph.nn.GraphConv`
         - batch: ``[N]``, the graph of each node of a disjoint union; a pair where ``x`` is one
-        - batch_size: the number of graphs in ``batch``, its largest plus one if ``None``
+        - batch_size: the number of graphs in ``batch``, its largest plus one if ``None``; 1 without
+          a ``batch`` says that ``x`` is one graph, though it may look like a union
         - output: ``[N, C_out]`` or ``[B, N, C_out]``
 
     Raises:
@@ -45,6 +53,7 @@ class GCNBlock(Bottleneck):
         super().__init__(source, out_channels, GraphConv(width, width), norm)
         self.in_channels = in_channels
         self.skip = Linear(target, out_channels) if target != out_channels else torch.nn.Identity()
+        self._nodes_seen = 0
 
     def forward(
         self,
@@ -59,7 +68,27 @@ class GCNBlock(Bottleneck):
         if target is None:
             remedy = "Give features of the target nodes too"
             raise InputError("x[1]", None, "the residual comes from the targets", remedy)
+        if batch is None and batch_size is None and source is target:
+            self._warn_of_union(source, edge_index)
         source_batch, target_batch = batch if isinstance(batch, tuple) else (batch, batch)
         narrow = self.narrow(source, source_batch, batch_size)
         out = self.conv((narrow, target), edge_index, edge_weight)
         return self.skip(target) + self.widen(out, target_batch, batch_size)
+
+    def _warn_of_union(self, x: Tensor, edges: Adj | SparseMatrix) -> None:
+        """Warn, once, if graphs are normalised together."""
+        if x.dim() != 2 or not isinstance(self.norm_in, GroupNorm) or not readable(x):
+            return
+        if x.size(0) <= self._nodes_seen:
+            return
+        self._nodes_seen = x.size(0)
+        index = edges.edge_index if isinstance(edges, SparseMatrix) else entries(edges)[0].long()
+        parts = count_parts(index, x.size(0))
+        if parts > 1:
+            self._nodes_seen = sys.maxsize
+            warnings.warn(
+                f"x={list(x.shape)}: its edges fall into {parts} parts, as those of a union of "
+                "graphs do, and GroupNorm averages over all nodes. Give batch, the graph of each "
+                "node, or batch_size=1 for one graph.",
+                stacklevel=3,
+            )

@@ -3,14 +3,13 @@
 import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
-from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size, SparseTensor
-from torch_geometric.utils import is_torch_sparse_tensor
+from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.graphs.check import check_edges, readable
-from bilayer_graph.nn.edges import edge_list
+from bilayer_graph.graphs.check import readable
+from bilayer_graph.nn.adjacency import adjacency, edge_list, is_list, known_size
 from bilayer_graph.nn.linear import Linear
-from bilayer_graph.ops import SparseMatrix, sparse_matrix, spmm
+from bilayer_graph.ops import SparseMatrix, spmm
 
 
 class GraphConv(MessagePassing):
@@ -71,15 +70,23 @@ class GraphConv(MessagePassing):
     ) -> Tensor:
         """Return :math:`A X W + b`."""
         source, target = (x, x) if isinstance(x, Tensor) else x
-        pair = (self.lin(source), target)
-        known_size = _check(edge_index, edge_weight, source, target, size)
-        if known_size is not None and source.dim() == 3 and not self.explain:
-            edge_index = _share(edge_index, edge_weight, known_size)
-        if isinstance(edge_index, SparseMatrix):
-            out = self.message_and_aggregate(edge_index, pair)
+        hidden = self.lin(source)
+        _check_one_weight(edge_index, edge_weight)
+        size = _size(edge_index, source, target, size)
+        if self._walks(edge_index, source):
+            index, weight, size = edge_list(edge_index, edge_weight, size)
+            out = self.propagate(index, x=(hidden, None), edge_weight=weight, size=size)
         else:
-            out = self.propagate(edge_index, x=pair, edge_weight=edge_weight, size=size)
+            out = self.message_and_aggregate(adjacency(edge_index, edge_weight, size), hidden)
         return out if self.bias is None else out + self.bias.to(out.dtype)
+
+    def _walks(self, edges: Adj | SparseMatrix, source: Tensor) -> bool:
+        """Return whether messages go edge by edge: to sort a list pays for a batch only."""
+        if isinstance(edges, SparseMatrix):
+            return False
+        return bool(self.explain) or (
+            is_list(edges) and (source.dim() == 2 or not readable(source))
+        )
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
         """Return the neighbour's features times the weight of the edge."""
@@ -87,42 +94,23 @@ class GraphConv(MessagePassing):
 
     def message_and_aggregate(self, adj_t: Adj | SparseMatrix, x: Tensor | OptPairTensor) -> Tensor:
         """Return :math:`A X` in one sparse product."""
-        source = x if isinstance(x, Tensor) else x[0]
-        return spmm(adj_t if isinstance(adj_t, SparseMatrix) else _compress(adj_t), source)
+        return spmm(adjacency(adj_t), x if isinstance(x, Tensor) else x[0])
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"
 
 
-def _check(
-    adj: Adj | SparseMatrix,
-    edge_weight: OptTensor,
-    source: Tensor,
-    target: OptTensor,
-    size: Size,
-) -> tuple[int, int] | None:
-    """Return the number of source and of target nodes of a list of edges, once it is checked."""
-    if isinstance(adj, SparseMatrix | SparseTensor) or is_torch_sparse_tensor(adj):
-        # The sparse product checks the rest.
-        if edge_weight is not None:
-            problem, remedy = "a sparse adjacency has its own", "Leave it out, or give edges [2, E]"
-            raise InputError("edge_weight", list(edge_weight.shape), problem, remedy)
+def _check_one_weight(edges: Adj | SparseMatrix, edge_weight: OptTensor) -> None:
+    if edge_weight is not None and not is_list(edges):
+        problem, remedy = "a sparse adjacency has its own", "Leave it out, or give edges [2, E]"
+        raise InputError("edge_weight", list(edge_weight.shape), problem, remedy)
+
+
+def _size(edges: Adj | SparseMatrix, source: Tensor, target: OptTensor, size: Size) -> Size:
+    """Return the number of source and of target nodes of a list of edges."""
+    if not is_list(edges):
         return None
-    edge_index, edge_weight, known = edge_list(adj, edge_weight)
     num_sources = source.size(-2)
+    num_targets = target.size(-2) if target is not None else (size or known_size(edges))[1]
     # As PyG: without a word about the targets there are as many as sources.
-    num_targets = (size or known or (0, num_sources))[1] if target is None else target.size(-2)
-    check_edges("edge_index", edge_index, edge_weight, (num_sources, num_targets))
-    return num_sources, num_targets
-
-
-def _share(edges: Adj, edge_weight: OptTensor, size: tuple[int, int]) -> Adj | SparseMatrix:
-    """Sort edges once for a batch, which is far cheaper than a message for each of its items."""
-    edge_index, weight, _ = edge_list(edges, edge_weight)
-    return sparse_matrix(edge_index, weight, size)[0] if readable(edge_index) else edges
-
-
-def _compress(adj_t: Adj) -> SparseMatrix:
-    edge_index, value, size = edge_list(adj_t)
-    assert size is not None
-    return sparse_matrix(edge_index, value, size)[0]
+    return num_sources, num_sources if num_targets is None else num_targets

@@ -8,6 +8,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.graphs.batch import check_batch
 from bilayer_graph.ops import group_norm, segment_group_norm
 
 CHANNELS_PER_GROUP = 8
@@ -52,7 +53,8 @@ class GroupNorm(torch.nn.Module):
         options = (groups, self.weight, self.bias, self.eps, self.relu)
         if batch is None:
             return group_norm(x, *options)
-        number = int(batch.max()) + 1 if batch_size is None else batch_size
+        check_batch("batch", batch, x.size(0))
+        number = _count_graphs(batch) if batch_size is None else batch_size
         return segment_group_norm(x, batch, number, *options)
 
     def __repr__(self) -> str:
@@ -88,6 +90,10 @@ class LazyGroupNorm(LazyModuleMixin, GroupNorm):
             self.weight.materialize((self.channels,))
             self.bias.materialize((self.channels,))
             self.reset_parameters()
+
+
+def _count_graphs(batch: Tensor) -> int:
+    return int(batch.max()) + 1 if batch.numel() else 0
 
 
 def check_channels(name: str, channels: int, multiple: int = CHANNELS_PER_GROUP) -> int:

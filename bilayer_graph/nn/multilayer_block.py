@@ -9,8 +9,8 @@ from torch import Tensor
 from torch_geometric.typing import Adj
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.nn.bidirectional_fusion_conv import BidirectionalFusionConv
 from bilayer_graph.nn.fusion_block import FusionBlock
-from bilayer_graph.nn.fusion_conv import FusionConv
 from bilayer_graph.nn.gcn_block import GCNBlock
 from bilayer_graph.ops import SparseMatrix
 
@@ -29,7 +29,7 @@ class MultilayerBlock(torch.nn.Module):
         in_channels: Size of each input feature, a multiple of 8, one number for all graphs or one
             each, or -1 to take it from the first input.
         out_channels: Size of each output feature, a multiple of 16.
-        fusions: The fusion convolutions between each graph and the next, bidirectional, of
+        fusions: The fusion convolutions between each graph and the next, of
             ``out_channels // 2`` channels.
         norm: ``"group"`` (the paper's) or ``"layer"``, over the channels of each node.
 
@@ -47,7 +47,7 @@ class MultilayerBlock(torch.nn.Module):
         self,
         in_channels: int | Sequence[int],
         out_channels: int,
-        fusions: Sequence[FusionConv],
+        fusions: Sequence[BidirectionalFusionConv],
         norm: str = "group",
     ) -> None:
         super().__init__()
@@ -92,10 +92,10 @@ class MultilayerBlock(torch.nn.Module):
             block(x[i], edge_index[i], weights[i], *_union(x[i], self.num_nodes[i]))
             for i, block in enumerate(self.branches)
         ]
-        # In place: nothing else keeps a sum, and large new tensors are slow to come by.
+        # Not in place: a hook on a block may have kept its output.
         for i, (first, second) in enumerate(fused):
-            out[i].add_(first)
-            out[i + 1].add_(second)
+            out[i] = out[i] + first
+            out[i + 1] = out[i + 1] + second
         return tuple(out)
 
     def __repr__(self) -> str:
@@ -103,7 +103,7 @@ class MultilayerBlock(torch.nn.Module):
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, {convs})"
 
 
-def _check_stack(fusions: Sequence[FusionConv]) -> list[int]:
+def _check_stack(fusions: Sequence[BidirectionalFusionConv]) -> list[int]:
     if not fusions:
         raise InputError("fusions", list(fusions), "one graph is no stack", "Give one or more")
     for i, (lower, upper) in enumerate(pairwise(fusions)):
@@ -118,8 +118,8 @@ def _check_stack(fusions: Sequence[FusionConv]) -> list[int]:
     return [fusions[0].size[0], *(conv.size[1] for conv in fusions)]
 
 
-def _union(x: Tensor, num_nodes: int) -> tuple[Tensor, int] | tuple[()]:
+def _union(x: Tensor, num_nodes: int) -> tuple[Tensor | None, int]:
     """Return the graph of each node of a disjoint union, and the number of graphs."""
     if x.dim() == 3 or x.size(0) == num_nodes:
-        return ()
+        return None, 1
     return torch.arange(x.size(0), device=x.device) // num_nodes, x.size(0) // num_nodes

@@ -137,8 +137,9 @@ def _group_norm_backward(
     grad_x = x.new_empty(x.shape)
     shift, scale = _line(x, weight, bias, mean, rstd)
     given = (each.split(items) for each in (grad, x, grad_x, shift, scale))
-    grads, xs, grads_x, *lines = given
-    sums = [_sums(*part, relu) for part in zip(grads, xs, grads_x, *lines, strict=True)]
+    grads, xs, grads_x, shifts, scales = given
+    parts = zip(grads, xs, grads_x, shifts, scales, strict=True)
+    sums = [_sums(*part, relu) for part in parts]
     grads, totals, products = zip(*sums, strict=True)
     total = _by_group(torch.cat(totals), mean.size(1))
     product = (_by_group(torch.cat(products), mean.size(1)) - mean * total) * rstd

@@ -124,8 +124,15 @@ def sparse_matrix(
     if isinstance(edge_index, EdgeIndex):
         edge_index = edge_index.as_tensor()
     check_edges("edge_index", edge_index, edge_weight, size)
+    return compress_edges(edge_index.long(), edge_weight, size)
+
+
+def compress_edges(
+    edge_index: Tensor, edge_weight: Tensor | None, size: tuple[int, int]
+) -> tuple[SparseMatrix, Tensor]:
+    """Do what :func:`sparse_matrix` does with checked int64 edges."""
     num_sources, num_targets = size
-    source, target = edge_index.long()
+    source, target = edge_index
     if edge_weight is None:
         edge_weight = torch.ones(source.numel(), device=source.device)
     order = (target * num_sources + source).argsort(stable=True)
@@ -163,6 +170,8 @@ def check_features(name: str, x: Tensor, side: str, number: int, matrix: SparseM
 
 def _check_entries(matrix: SparseMatrix) -> None:
     """Raise an :class:`InputError` unless the tensors are those of one matrix."""
+    if torch.jit.is_tracing():
+        return
     numbers = {
         name: tensor.numel()
         for name, tensor in matrix._asdict().items()

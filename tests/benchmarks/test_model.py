@@ -12,7 +12,7 @@ from products import multiply_adds, record, replay
 from torch.utils.flop_counter import FlopCounterMode
 
 from bilayer_graph.graphs import mesh_graph, skeleton_graph
-from bilayer_graph.nn import BilayerBlock, FusionConv, StaticGraph
+from bilayer_graph.nn import BidirectionalFusionConv, BilayerBlock, StaticGraph
 from bilayer_graph.ops import fusion_product, sparse_matrix, spmm
 from bilayer_graph.testing import (
     assert_close,
@@ -44,7 +44,7 @@ def subject(mesh, monkeypatch):
     # No bias, which the layer may add as one more column of the product.
     size, edges = (JOINTS, VERTICES), sample_bipartite((JOINTS, VERTICES))
     layer = BilayerBlock(
-        CHANNELS, CHANNELS, FusionConv(8, 8, *edges, size=size, bidirectional=True, bias=False)
+        CHANNELS, CHANNELS, BidirectionalFusionConv(8, 8, *edges, size=size, bias=False)
     )
     skeleton = StaticGraph(*skeleton_graph(sample_features(JOINTS, 3)), (JOINTS, JOINTS))
 

@@ -4,7 +4,7 @@ from example_scripts import load_script
 from PIL import Image
 
 from bilayer_graph.models import body_template, load_model
-from bilayer_graph.nn import FusionConv
+from bilayer_graph.nn import BidirectionalFusionConv
 from bilayer_graph.testing import assert_close
 
 script = load_script("inspect_fusion_graph")
@@ -29,7 +29,7 @@ def template(body):
 @pytest.fixture
 def fusions(weights, body):
     model = load_model(weights, body)
-    return [module for module in model.modules() if isinstance(module, FusionConv)]
+    return [module for module in model.modules() if isinstance(module, BidirectionalFusionConv)]
 
 
 def test_all_joints_of_the_last_block(run, tmp_path):

@@ -70,7 +70,7 @@ def link(batch, k=1):
 
 ZEROS = torch.zeros(4, dtype=torch.long)
 BAD = {
-    "points": (lambda: link(ZEROS), r"^batch=\[4\]: there are 2 points"),
+    "points": (lambda: link(ZEROS), r"^batch=\[4\]: there are 2 nodes"),
     "a list": (lambda: link([0, 0]), r"^batch=list: .*shape \[N\]"),
     "floats": (lambda: link(torch.zeros(2)), r"^batch=torch.float32: not indices"),
     "negative": (lambda: link(torch.tensor([0, -1])), r"^batch=-1: not a graph"),

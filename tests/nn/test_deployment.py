@@ -9,6 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.nn import (
+    BidirectionalFusionConv,
     BilayerBlock,
     FusionBlock,
     FusionConv,
@@ -33,8 +34,12 @@ EDGES, WEIGHTS = zip(*INSIDE, strict=True)
 ACROSS = [sample_bipartite(SIZES[:2], 30, seed=1), sample_bipartite(SIZES[1:], None, seed=2)]
 
 
-def fusion(pair=0, channels=HALF, **options):
-    return FusionConv(channels, channels, *ACROSS[pair], size=SIZES[pair : pair + 2], **options)
+def fusion(pair=0, channels=HALF, kind=FusionConv, **options):
+    return kind(channels, channels, *ACROSS[pair], size=SIZES[pair : pair + 2], **options)
+
+
+def both(pair=0, channels=HALF):
+    return fusion(pair, channels, BidirectionalFusionConv)
 
 
 def shaken(kind):
@@ -63,8 +68,8 @@ class EveryLayer(torch.nn.Module):
         self.norm = GroupNorm(CHANNELS)
         self.sparse = fusion(0, CHANNELS, combine="add", normalize="softmax")
         self.complete = fusion(1, CHANNELS, normalize=None)
-        self.bilayer = BilayerBlock(CHANNELS, CHANNELS, fusion(0, bidirectional=True))
-        convs = [fusion(pair, bidirectional=True) for pair in (0, 1)]
+        self.bilayer = BilayerBlock(CHANNELS, CHANNELS, both(0))
+        convs = [both(pair) for pair in (0, 1)]
         self.multi = MultilayerBlock(CHANNELS, CHANNELS, convs)
 
     def forward(self, first, second, third):
@@ -83,7 +88,7 @@ class PlainEdges(torch.nn.Module):
         super().__init__()
         self.conv, self.gcn = GraphConv(CHANNELS, CHANNELS), GCNBlock(CHANNELS, CHANNELS)
         self.fusion = fusion(0, CHANNELS)
-        convs = [fusion(pair, bidirectional=True) for pair in (0, 1)]
+        convs = [both(pair) for pair in (0, 1)]
         self.multi = MultilayerBlock(CHANNELS, CHANNELS, convs)
 
     def forward(self, x, edges, weights, across, batch, batch_size):
@@ -168,7 +173,7 @@ class BodySize(torch.nn.Module):
         size = joints, vertices
         edges = sample_bipartite(size)
         self.block = BilayerBlock(
-            CHANNELS, CHANNELS, FusionConv(HALF, HALF, *edges, size=size, bidirectional=True)
+            CHANNELS, CHANNELS, BidirectionalFusionConv(HALF, HALF, *edges, size=size)
         )
         edges = sample_bipartite(size, 9_000)
         self.sparse = FusionConv(CHANNELS, CHANNELS, *edges, size=size, normalize="softmax")
@@ -262,10 +267,6 @@ def test_data_parallel_gradients_are_those_of_the_whole_batch(tmp_path):
 # ---- Bad input ----------------------------------------------------------------------------------
 
 
-def both(pair=0):
-    return fusion(pair, bidirectional=True)
-
-
 def bilayer(x=None, edges=EDGES[:2], weights=WEIGHTS[:2]):
     x = features(2)[:2] if x is None else x
     return BilayerBlock(CHANNELS, CHANNELS, both())(x, edges, weights)
@@ -284,11 +285,11 @@ BAD = {
     "block of 12 input channels": (lambda: GCNBlock(12, 16), r"^in_channels=12.*multiple of 8"),
     "fusion in one direction": (
         lambda: FusionBlock(CHANNELS, CHANNELS, fusion()),
-        r"^conv=FusionConv.*one direction.*bidirectional=True",
+        r"^conv=FusionConv.*one direction.*Give a BidirectionalFusionConv",
     ),
     "fusion of all channels": (
-        lambda: FusionBlock(CHANNELS, CHANNELS, fusion(0, CHANNELS, bidirectional=True)),
-        r"^conv=FusionConv\(16.*half of the block's channels.*FusionConv\(8, 8",
+        lambda: FusionBlock(CHANNELS, CHANNELS, both(0, CHANNELS)),
+        r"^conv=BidirectionalFusionConv\(16.*half of the block's channels.*FusionConv\(8, 8",
     ),
     "no fusion": (
         lambda: MultilayerBlock(CHANNELS, CHANNELS, []),

@@ -4,7 +4,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.nn import FusionConv
+from bilayer_graph.nn import BidirectionalFusionConv
 from bilayer_graph.ops import SparseMatrix
 from bilayer_graph.testing import (
     assert_close,
@@ -31,7 +31,7 @@ def make_conv(num_edges=None, learned=True, dtype=DTYPE, **options):
     """A layer whose weights are no longer those of the start."""
     torch.manual_seed(0)
     edges = sample_bipartite(SIZE, num_edges, seed=1)
-    conv = FusionConv(C_IN, C_OUT, *edges, size=SIZE, bidirectional=True, **options)
+    conv = BidirectionalFusionConv(C_IN, C_OUT, *edges, size=SIZE, **options)
     if learned:
         torch.nn.init.normal_(conv.edge_weight)
         if conv.bias is not None:
@@ -46,19 +46,25 @@ def features(*batch, dtype=DTYPE):
     )
 
 
+def by_target(edge_index):
+    """The order in which a layer keeps its edges."""
+    return (edge_index[1] * FIRST + edge_index[0]).argsort()
+
+
 def block_adjacency(conv, edges):
     """A_f over the nodes of both graphs together, from its definition, in float64."""
     (first, second), prior = edges
+    order = by_target(edges[0])
     total = FIRST + SECOND
     mask, fixed, learned = (torch.zeros(total, total, dtype=DTYPE) for _ in range(3))
     # Rows are targets: joints come first, then vertices.
     for which, (row, column) in enumerate([(second + FIRST, first), (first, second + FIRST)]):
         mask[row, column] = 1
         fixed[row, column] = prior.double()
-        learned[row, column] = conv.edge_weight[which].double()
+        learned[row[order], column[order]] = conv.edge_weight[which].double()
     raw = fixed * learned if conv.combine == "mul" else fixed + learned
     if conv.normalize == "row":
-        return raw / (raw.abs().sum(1, keepdim=True) + 1e-6)
+        return raw / raw.abs().sum(1, keepdim=True).clamp_min(1e-300)
     if conv.normalize == "softmax":
         powers = mask * raw.exp()
         return powers / powers.sum(1, keepdim=True).clamp_min(1e-300)
@@ -123,7 +129,7 @@ def test_a_fresh_adjacency_is_the_normalised_prior(num_edges, combine):
     dense = to_dense(edge_index, prior, SIZE)
     for matrix, fixed in zip(conv.adjacency(), (dense, dense.t()), strict=True):
         norm = fixed.sum(1, keepdim=True)
-        assert_close(matrix_to_dense(matrix), fixed / (norm + 1e-6))
+        assert_close(matrix_to_dense(matrix), fixed / norm.clamp_min(1e-300))
         # 1 for every node that has an edge at all
         assert_close(matrix_to_dense(matrix).sum(1), (norm[:, 0] > 0).double(), torch.float32)
 
@@ -145,7 +151,7 @@ def test_the_two_directions_learn_apart():
 
 
 def test_one_weight_an_edge_and_direction():
-    conv = FusionConv(2, 2, *sample_bipartite((12, 1723)), bidirectional=True)
+    conv = BidirectionalFusionConv(2, 2, *sample_bipartite((12, 1723)))
     assert conv.edge_weight.numel() == 2 * 12 * 1723 == 41_352
     assert conv.size == (12, 1723)
     assert (conv.edge_weight == 1).all()
@@ -167,7 +173,7 @@ def test_message_agrees_with_message_and_aggregate(num_edges):
 
 def test_the_complete_graph_builds_no_messages():
     size, batch, channels = (12, 431), 4, 32
-    conv = FusionConv(channels, channels, *sample_bipartite(size), size=size, bidirectional=True)
+    conv = BidirectionalFusionConv(channels, channels, *sample_bipartite(size), size=size)
     x = tuple(sample_features(batch, nodes, channels) for nodes in size)
     with largest_output() as largest:
         sum(out.sum() for out in conv(x)).backward()
@@ -194,7 +200,7 @@ class OpsOn(TorchDispatchMode):
 @pytest.mark.parametrize("bias", [True, False])
 def test_each_pass_goes_over_the_large_features_once(bias):
     size = (12, 431)
-    conv = FusionConv(32, 32, *sample_bipartite(size), size=size, bidirectional=True, bias=bias)
+    conv = BidirectionalFusionConv(32, 32, *sample_bipartite(size), size=size, bias=bias)
     x = tuple(sample_features(4, nodes, 32).requires_grad_() for nodes in size)
     with OpsOn(x[1]) as ops:
         out = conv(x)
@@ -251,12 +257,10 @@ def test_order_of_edges(num_edges, order):
     moved = torch.arange(number).flip(0)
     if order == "shuffled":
         moved = torch.randperm(number, generator=torch.Generator().manual_seed(7))
-    other = FusionConv(
-        C_IN, C_OUT, edge_index[:, moved], prior[moved], size=SIZE, bidirectional=True
-    ).to(DTYPE)
-    state = conv.state_dict()
-    state["edge_weight"] = state["edge_weight"][:, moved]
-    other.load_state_dict(state)
+    other = BidirectionalFusionConv(C_IN, C_OUT, edge_index[:, moved], prior[moved], size=SIZE).to(
+        DTYPE
+    )
+    other.load_state_dict(conv.state_dict())
     x = features(2)
     for actual, expected in zip(other(x), conv(x), strict=True):
         assert_close(actual, expected)
@@ -274,8 +278,9 @@ def test_a_batch_is_a_loop(num_edges):
 def test_checkpoint_holds_the_learned_only():
     conv, edges = make_conv(30)
     state = conv.state_dict()
-    assert set(state) == {"edge_weight", "bias", "lin.weight"}
-    other = FusionConv(C_IN, C_OUT, *edges, size=SIZE, bidirectional=True).to(DTYPE)
+    assert set(state) == {"edge_weight", "bias", "lin.weight", "edge_digest"}
+    assert state["edge_digest"].nbytes == 16
+    other = BidirectionalFusionConv(C_IN, C_OUT, *edges, size=SIZE).to(DTYPE)
     other.load_state_dict(state)
     for actual, expected in zip(other(features(2)), conv(features(2)), strict=True):
         assert torch.equal(actual, expected)
@@ -292,14 +297,14 @@ def test_reset_parameters():
 
 
 def test_lazy_input_size():
-    conv = FusionConv(-1, C_OUT, *sample_bipartite(SIZE), bidirectional=True)
+    conv = BidirectionalFusionConv(-1, C_OUT, *sample_bipartite(SIZE))
     conv(features(2, dtype=torch.float32))
     assert conv.lin.weight.shape == (C_OUT, C_IN)
 
 
 def test_the_prior_defaults_to_one():
     edge_index, _ = sample_bipartite(SIZE)
-    first, _ = FusionConv(1, 1, edge_index, bidirectional=True).adjacency()
+    first, _ = BidirectionalFusionConv(1, 1, edge_index).adjacency()
     assert_close(matrix_to_dense(first), torch.full((SECOND, FIRST), 1 / FIRST), torch.float32)
 
 
@@ -312,7 +317,7 @@ def test_adjacency_is_sparse_matrices():
 
 
 def test_repr():
-    assert str(make_conv()[0]) == "FusionConv(6, 4, size=(5, 11), edges=55)"
+    assert str(make_conv()[0]) == "BidirectionalFusionConv(6, 4, size=(5, 11), edges=55)"
 
 
 @pytest.mark.parametrize(
@@ -329,7 +334,7 @@ def test_repr():
 def test_bad_arguments(options, message):
     arguments = {"edge_index": sample_bipartite(SIZE)[0], **options}
     with pytest.raises(InputError, match=message):
-        FusionConv(C_IN, C_OUT, **arguments)
+        BidirectionalFusionConv(C_IN, C_OUT, **arguments)
 
 
 def test_an_edge_given_twice():
@@ -337,4 +342,4 @@ def test_an_edge_given_twice():
     edge_index, _ = sample_bipartite(SIZE)
     edge_index[:, 0] = edge_index[:, 1]
     with pytest.raises(InputError, match=r"^edge_index=.* twice.*coalesce"):
-        FusionConv(C_IN, C_OUT, edge_index, size=SIZE)
+        BidirectionalFusionConv(C_IN, C_OUT, edge_index, size=SIZE)

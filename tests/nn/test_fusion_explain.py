@@ -6,16 +6,17 @@ from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 from torch_geometric.nn import HeteroConv
 
-from bilayer_graph.nn import FusionConv
+from bilayer_graph.nn import BidirectionalFusionConv, FusionConv
 from bilayer_graph.testing import assert_close, sample_bipartite, sample_features, to_dense
 
 SIZE, CHANNELS, COPIES, DOUBLE = (5, 11), 6, 3, torch.float64
 EDGES, PRIOR = sample_bipartite(SIZE, 30, seed=1)
+BY_TARGET = (EDGES[1] * SIZE[0] + EDGES[0]).argsort()  # the order in which a layer keeps its edges
 
 
-def make_conv(**options):
+def make_conv(kind=FusionConv):
     torch.manual_seed(0)
-    conv = FusionConv(CHANNELS, 4, EDGES, PRIOR, size=SIZE, **options).double()
+    conv = kind(CHANNELS, 4, EDGES, PRIOR, size=SIZE).double()
     for parameter in conv.parameters():
         torch.nn.init.normal_(parameter)
     return conv
@@ -44,22 +45,31 @@ def union_edges(copies):
 
 @pytest.mark.parametrize("given", ["own order", "shuffled", "left out"])
 @pytest.mark.parametrize("copies", [1, COPIES])
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_a_mask_weighs_each_edge(given, copies, bidirectional):
-    conv, x = make_conv(bidirectional=bidirectional), features(copies)
+def test_a_mask_weighs_each_edge(given, copies):
+    conv, x = make_conv(), features(copies)
     masks = sample_features(copies, PRIOR.numel(), seed=5, dtype=DOUBLE)
     order = torch.arange(masks.numel())
+    if given == "left out":  # masks are in the layer's order
+        masks = masks[:, BY_TARGET.argsort()].clone()
+        order = torch.cat([BY_TARGET + copy * len(BY_TARGET) for copy in range(copies)])
     if given == "shuffled":
         order = torch.randperm(masks.numel(), generator=torch.Generator().manual_seed(0))
     edges = union_edges(copies)[:, order]
     set_masks(conv, masks.flatten()[order], edges, apply_sigmoid=False)
     out = conv(tuple(part.flatten(0, 1) for part in x), None if given == "left out" else edges)
-    if not bidirectional:
-        assert_close(out, masked_product(conv.adjacency(), EDGES, masks, x[0], conv))
-        return
+    assert_close(out, masked_product(conv.adjacency(), EDGES, masks, x[0], conv))
+
+
+@pytest.mark.parametrize("copies", [1, COPIES])
+def test_a_mask_weighs_each_edge_in_both_directions(copies):
+    conv, x = make_conv(BidirectionalFusionConv), features(copies)
+    edges = conv.edges.edge_index
+    masks = sample_features(copies, PRIOR.numel(), seed=5, dtype=DOUBLE)
+    set_masks(conv, masks.flatten(), union_edges(copies), apply_sigmoid=False)
+    out = conv(tuple(part.flatten(0, 1) for part in x))
     to_second, to_first = conv.adjacency()
-    assert_close(out[1], masked_product(to_second, EDGES, masks, x[0], conv))
-    assert_close(out[0], masked_product(to_first, EDGES.flip(0), masks, x[1], conv))
+    assert_close(out[1], masked_product(to_second, edges, masks, x[0], conv))
+    assert_close(out[0], masked_product(to_first, edges.flip(0), masks, x[1], conv))
 
 
 def test_without_masks_it_is_the_product_again():

