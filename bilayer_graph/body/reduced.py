@@ -142,7 +142,7 @@ class ReducedBody(nn.Module):
 
 def _ancestry(parents: tuple[int, ...]) -> Tensor:
     """Return 1 at (joint, ancestor), each joint its own ancestor too, shape ``[K, K]``."""
-    rows = torch.eye(len(parents))
+    rows = torch.eye(len(parents), dtype=torch.float32)
     for joint, parent in enumerate(parents[1:], start=1):
         rows[joint] += rows[parent]
     return rows

@@ -70,7 +70,8 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
     The gradient is that of the projection itself. It divides by *sums* of singular values, where
     autograd through the SVD divides by their differences and gives NaN at every matrix that is
     a rotation already. It is exact to first order (not meant to be differentiated twice); where
-    the projection jumps and has no gradient, the sums are held at 1e-4.
+    the projection jumps and has no gradient, the sums are held at 1e-4. A matrix that is not finite
+    gives NaN and leaves the others alone.
 
     Args:
         matrix: ``[..., 3, 3]``. Half precision is computed and returned in float32.
@@ -82,7 +83,8 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
         matrix = matrix.float()
     with torch.autocast(matrix.device.type, enabled=False):
         fixed = matrix.detach()
-        left, singular, right_t = torch.linalg.svd(fixed)
+        # A NaN would make the SVD of the whole batch fail; it comes back through the change.
+        left, singular, right_t = torch.linalg.svd(_without_broken(fixed))
         sign = torch.linalg.det(left @ right_t).sign()
         flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)
         rotation = (left * flip[..., None, :]) @ right_t
@@ -93,6 +95,11 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
         change = rotation.mT @ (matrix - fixed)
         turn = (right_t @ (change - change.mT) @ right / sums).triu(1)
         return rotation + rotation @ right @ (turn - turn.mT) @ right_t
+
+
+def _without_broken(matrix: Tensor) -> Tensor:
+    finite = matrix.isfinite().all(dim=-1).all(dim=-1)[..., None, None]
+    return torch.where(finite, matrix, torch.eye(3, dtype=matrix.dtype, device=matrix.device))
 
 
 def gram_schmidt(columns: Tensor) -> Tensor:

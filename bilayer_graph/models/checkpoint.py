@@ -113,7 +113,7 @@ def load_model(
     broken = _not_finite(model.state_dict())
     if broken is not None:
         raise InputError("weights", path, f"{broken} holds NaN or infinity", _REMEDY)
-    return model.eval()
+    return model.float().eval()
 
 
 def _not_finite(state: dict[str, torch.Tensor]) -> str | None:

@@ -92,7 +92,8 @@ class JointFeatures(nn.Module):
         # Without maps the picture counts for nothing, as in a new model.
         if self.lin_patch is None or not maps:
             return located
-        return located + self.lin_patch(self._patches(maps, position, present[..., 0]) * present)
+        patches = self._patches(maps, position, present[..., 0]) * present
+        return located + self.lin_patch(patches.to(self.lin_patch.weight.dtype))
 
     def _patches(self, maps: list[Tensor], position: Tensor, present: Tensor) -> Tensor:
         side = mean_bone_length(position, present, self.bones)

@@ -18,14 +18,15 @@ def sample_patches(x: Tensor, centre: Tensor, side: Tensor) -> Tensor:
         side: Sides of the boxes in crop coordinates, shape ``[B]``.
 
     Returns:
-        Shape ``[B, J, C]``, float32.
+        Shape ``[B, J, C]``, float32 (or float64).
 
     Source: He et al., "Mask R-CNN", 2017.
     """
     batch, joints, _ = centre.shape
     height, width = x.shape[-2:]
     # Half precision would be off by whole pixels.
-    centre, side = centre.float(), side.float()
+    dtype = torch.promote_types(torch.promote_types(x.dtype, centre.dtype), torch.float32)
+    centre, side = centre.to(dtype), side.to(dtype)
     samples = centre.unsqueeze(-1) + side.view(batch, 1, 1, 1) * side.new_tensor([-0.25, 0.25])
     column, weight_x = _bilinear(samples[..., 0, :], width)
     row, weight_y = _bilinear(samples[..., 1, :], height)
@@ -34,7 +35,7 @@ def sample_patches(x: Tensor, centre: Tensor, side: Tensor) -> Tensor:
     image = torch.arange(batch, device=x.device).view(batch, 1, 1, 1)
     patches = F.embedding_bag(
         (image * (height * width) + pixel).view(batch * joints, 16),
-        x.permute(0, 2, 3, 1).flatten(0, 2).float(),
+        x.permute(0, 2, 3, 1).flatten(0, 2).to(dtype),
         mode="sum",
         per_sample_weights=weight.view(batch * joints, 16),
     )

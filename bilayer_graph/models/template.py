@@ -69,7 +69,7 @@ def body_template(body: BodyModel, num_vertices: int) -> Template:
     wanted = [size for size in sizes if size >= num_vertices] if num_vertices != full else []
     levels = _stored_levels(body, wanted) or tuple(mesh_levels(vertices, faces, wanted))
     for level in levels:
-        dense_up = torch.zeros(level.up_index.size(0), level.kept.numel())
+        dense_up = regressor.new_zeros(level.up_index.size(0), level.kept.numel())
         dense_up.scatter_add_(1, level.up_index, level.up_weight)
         regressor = regressor @ dense_up
         vertices, faces, index = vertices[level.kept], level.faces, index[level.kept]
