@@ -96,7 +96,10 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
 
     def _block(self, index: Tensor) -> dict[str, Tensor]:
         draws = Draws(self.seed, index)
-        sample = self._sample_person(draws)
+        # Products of matrices are rounded as their sizes say, so that those are always the same.
+        padded = torch.cat([index, index[-1:].expand(_BLOCK - len(index))])
+        people = self._sample_person(Draws(self.seed, padded))
+        sample = {name: values[: len(index)] for name, values in people.items()}
         image, visible = self._render(draws, sample)
         points = sample.pop("points")
         box = (points.amax(1) - points.amin(1)).amax(-1)

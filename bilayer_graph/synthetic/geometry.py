@@ -15,6 +15,8 @@ from bilayer_graph.synthetic.pose_bank import PoseBank
 from bilayer_graph.synthetic.viewpoints import sample_orientations, sample_views
 
 _SHAPE_LIMIT = 2.5
+# Samples made together: smaller products of matrices are rounded another way.
+_FEWEST = 32
 _HEAD = SMPL_JOINT_NAMES.index("head")
 _FACE = COCO_NAMES.index("left_shoulder")
 
@@ -67,7 +69,11 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
     @torch.no_grad()
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         first = range(self.batches)[number] * self.batch_size
-        draws = Draws(self.seed, torch.arange(first, first + self.batch_size))
+        index = torch.arange(first, first + max(self.batch_size, _FEWEST))
+        sample = self._samples(Draws(self.seed, index))
+        return {name: values[: self.batch_size] for name, values in sample.items()}
+
+    def _samples(self, draws: Draws) -> dict[str, Tensor]:
         betas, bones = self._people(draws)
         joints, points = self.body.joints(bones), self.body.keypoints(bones)
         views = sample_views(draws, joints)
