@@ -203,12 +203,7 @@ def _project(points: Tensor, slope: Tensor, sight: Sight) -> tuple[Tensor, Tenso
 
 def _turn_subtrees(body: ReducedBody, rotations: Tensor, turns: Tensor) -> Tensor:
     """Turn each bone, and with it all that hangs on it, by ``turns`` ``[B, K, 3]``."""
-    relative = body.relative(rotations)
-    parents = rotations[:, list(body.parents[1:])]
-    small = axis_angle_to_matrix(turns)
-    root = small[:, :1] @ relative[:, :1]
-    others = parents.mT @ small[:, 1:] @ parents @ relative[:, 1:]
-    return body.absolute(torch.cat([root, others], dim=1))
+    return body.absolute(axis_angle_to_matrix(turns)) @ rotations
 
 
 def _limit(turns: Tensor) -> Tensor:
