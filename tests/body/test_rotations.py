@@ -3,7 +3,13 @@ import torch
 from scipy.linalg import polar
 from scipy.spatial.transform import Rotation
 
-from bilayer_graph.body import axis_angle_to_matrix, matrix_to_axis_angle, nearest_rotation
+from bilayer_graph.body import (
+    axis_angle_to_matrix,
+    gram_schmidt,
+    look_at,
+    matrix_to_axis_angle,
+    nearest_rotation,
+)
 
 
 def vectors_of_angle(angle: float, count: int = 50) -> torch.Tensor:
@@ -106,3 +112,57 @@ def test_nearest_rotation_gradient_is_held_where_the_projection_jumps(scale: flo
     turned = rotation.detach().mT @ weight
     expected = rotation.detach() @ (turned - turned.mT) / 1e-4
     torch.testing.assert_close(matrix.grad, expected)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_one_bad_matrix_leaves_the_others_alone(bad: float):
+    matrix = torch.randn(3, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    expected = nearest_rotation(matrix)
+    matrix[1, 0, 2, 1] = bad
+    matrix.requires_grad_()
+    found = nearest_rotation(matrix)
+    rows = torch.tensor([0, 1, 3, 4, 5])
+    assert found[1, 0].isnan().all()
+    torch.testing.assert_close(found.flatten(0, 1)[rows], expected.flatten(0, 1)[rows])
+    found.flatten(0, 1)[rows].sum().backward()
+    assert matrix.grad.isfinite().all()
+
+
+def test_gram_schmidt_is_qr():
+    columns = torch.randn(6, 4, 2, 3, generator=torch.Generator().manual_seed(0)).double()
+    found = gram_schmidt(columns)
+    torch.testing.assert_close(found @ found.mT, torch.eye(3).double().expand(6, 4, 3, 3))
+    torch.testing.assert_close(torch.linalg.det(found), torch.ones(6, 4).double())
+    # QR is Gram and Schmidt's, up to the sign of each column.
+    orthogonal, triangular = torch.linalg.qr(columns.mT)
+    signs = triangular.diagonal(dim1=-2, dim2=-1).sign()
+    torch.testing.assert_close(found[..., :2], orthogonal * signs.unsqueeze(-2))
+    torch.testing.assert_close(gram_schmidt(found[..., :2].mT), found)
+
+
+def test_gram_schmidt_gradient():
+    columns = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0)).double()
+    assert torch.autograd.gradcheck(gram_schmidt, columns.requires_grad_())
+    zero = torch.zeros(1, 2, 3, requires_grad=True)
+    gram_schmidt(zero).sum().backward()
+    assert zero.grad.isfinite().all()
+
+
+def test_a_camera_that_looks_at_a_point_sees_it_ahead():
+    tangents = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)).double()
+    turn = look_at(tangents)
+    ray = torch.nn.functional.pad(tangents, (0, 1), value=1.0)
+    ahead = torch.tensor([0.0, 0.0, 1.0]).double() * ray.norm(dim=1, keepdim=True)
+    torch.testing.assert_close((turn @ ray.unsqueeze(-1)).squeeze(-1), ahead)
+    # No other rotation does it by a smaller angle: scipy's turns by the angle between the two.
+    angle = Rotation.from_matrix(turn.numpy()).magnitude()
+    torch.testing.assert_close(torch.from_numpy(angle), torch.atan(tangents.norm(dim=1)))
+    torch.testing.assert_close(torch.linalg.det(turn), torch.ones(50).double())
+
+
+def test_a_camera_that_looks_ahead_is_not_turned():
+    tangents = torch.zeros(2, 2).requires_grad_()
+    turn = look_at(tangents)
+    torch.testing.assert_close(turn, torch.eye(3).expand(2, 3, 3))
+    turn.sum().backward()
+    assert tangents.grad.isfinite().all()
