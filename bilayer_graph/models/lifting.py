@@ -139,6 +139,9 @@ def _lift_free(
 
 def _sight(crops: Crops, turn: Tensor) -> Sight:
     """What a camera that looks at the centres of the crops sees."""
-    tangents = crops.centre.unsqueeze(1) + crops.keypoints[..., :2] * crops.half.view(-1, 1, 1)
+    # A keypoint is missing where the model takes it for missing.
+    seen = (crops.keypoints[..., 2:] > 0) & crops.keypoints.isfinite().all(-1, keepdim=True)
+    keypoints = torch.where(seen, crops.keypoints, 0)
+    tangents = crops.centre.unsqueeze(1) + keypoints[..., :2] * crops.half.view(-1, 1, 1)
     rays = torch.nn.functional.pad(tangents, (0, 1), value=1.0) @ turn.mT
-    return Sight(rays[..., :2] / rays[..., 2:].clamp_min(0.1), crops.keypoints[..., 2])
+    return Sight(rays[..., :2] / rays[..., 2:].clamp_min(0.1), keypoints[..., 2])

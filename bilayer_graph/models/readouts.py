@@ -168,11 +168,13 @@ class PosedReadout(nn.Module):
         """Return what the features say."""
         skeleton, vertices, mesh_joints = self.parts(x)
         relative = self.body.relative(skeleton.rotations)
+        known = keypoints.isfinite().all(dim=-1)
+        weight = torch.where(known, keypoints[..., 2], 0)
         return HMROutput(
             joints=skeleton.joints,
             vertices=vertices,
             mesh_joints=mesh_joints,
-            camera=fit_camera(mesh_joints, keypoints[..., :2], keypoints[..., 2]),
+            camera=fit_camera(mesh_joints, keypoints[..., :2], weight),
             global_orient=relative[:, 0],
             body_pose=relative[:, 1:],
             betas=skeleton.betas,
