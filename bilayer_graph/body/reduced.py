@@ -25,12 +25,13 @@ class PlacedBones(NamedTuple):
 
     def turned(self, rotation: Tensor) -> "PlacedBones":
         """Return the same bones in other axes, given ``[B, 3, 3]``."""
-        return PlacedBones(
-            rotation.unsqueeze(1) @ self.turn,
-            self.shift @ rotation.mT,
-            self.joints @ rotation.mT,
-            self.coefficients,
-        )
+        with torch.autocast(rotation.device.type, enabled=False):
+            return PlacedBones(
+                rotation.unsqueeze(1) @ self.turn,
+                self.shift @ rotation.mT,
+                self.joints @ rotation.mT,
+                self.coefficients,
+            )
 
 
 class ReducedBody(nn.Module):
@@ -130,14 +131,16 @@ class ReducedBody(nn.Module):
     def relative(self, rotations: Tensor) -> Tensor:
         """Return rotations relative to the parents; the root's stays as it is."""
         parents = rotations[:, list(self.parents[1:])]
-        return torch.cat([rotations[:, :1], parents.mT @ rotations[:, 1:]], dim=1)
+        with torch.autocast(rotations.device.type, enabled=False):
+            return torch.cat([rotations[:, :1], parents.mT @ rotations[:, 1:]], dim=1)
 
     def absolute(self, rotations: Tensor) -> Tensor:
         """Return rotations in the axes of the posed body, the inverse of :meth:`relative`."""
         out = [rotations[:, 0]]
-        for joint, parent in enumerate(self.parents[1:], start=1):
-            out.append(out[parent] @ rotations[:, joint])
-        return torch.stack(out, dim=1)
+        with torch.autocast(rotations.device.type, enabled=False):
+            for joint, parent in enumerate(self.parents[1:], start=1):
+                out.append(out[parent] @ rotations[:, joint])
+            return torch.stack(out, dim=1)
 
 
 def _ancestry(parents: tuple[int, ...]) -> Tensor:

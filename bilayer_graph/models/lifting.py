@@ -84,15 +84,16 @@ def lift(
     way = _lift_posed if isinstance(model.readout, PosedReadout) else _lift_free
     lifted = way(model, body, crops, turn, flip, refine)
     # From the axes of the crop's ray back to those of the picture's camera.
-    root = turn.mT.unsqueeze(1) @ lifted.rotations[:, :1]
-    return LiftedBodies(
-        joints=lifted.joints @ turn,
-        vertices=lifted.vertices @ turn,
-        free_vertices=lifted.free_vertices @ turn,
-        rotations=torch.cat([root, lifted.rotations[:, 1:]], dim=1),
-        betas=lifted.betas,
-        place=(turn.mT @ lifted.place.unsqueeze(-1)).squeeze(-1),
-    )
+    with torch.autocast(turn.device.type, enabled=False):
+        root = turn.mT.unsqueeze(1) @ lifted.rotations[:, :1]
+        return LiftedBodies(
+            joints=lifted.joints @ turn,
+            vertices=lifted.vertices @ turn,
+            free_vertices=lifted.free_vertices @ turn,
+            rotations=torch.cat([root, lifted.rotations[:, 1:]], dim=1),
+            betas=lifted.betas,
+            place=(turn.mT @ lifted.place.unsqueeze(-1)).squeeze(-1),
+        )
 
 
 def _lift_posed(
@@ -143,5 +144,6 @@ def _sight(crops: Crops, turn: Tensor) -> Sight:
     seen = (crops.keypoints[..., 2:] > 0) & crops.keypoints.isfinite().all(-1, keepdim=True)
     keypoints = torch.where(seen, crops.keypoints, 0)
     tangents = crops.centre.unsqueeze(1) + keypoints[..., :2] * crops.half.view(-1, 1, 1)
-    rays = torch.nn.functional.pad(tangents, (0, 1), value=1.0) @ turn.mT
+    with torch.autocast(turn.device.type, enabled=False):
+        rays = torch.nn.functional.pad(tangents, (0, 1), value=1.0) @ turn.mT
     return Sight(rays[..., :2] / rays[..., 2:].clamp_min(0.1), keypoints[..., 2])
