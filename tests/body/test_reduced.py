@@ -119,5 +119,10 @@ def test_autocast_changes_nothing(body: BodyModel, posed):
     with torch.autocast("cpu", torch.bfloat16):
         again = small.place(absolute, betas)
         points = small.vertices(again), small.joints(again), small.keypoints(again)
+        turned = again.turned(absolute[:, 3])
+        assert torch.equal(small.absolute(rotations), absolute)
+        relative = small.relative(absolute)
+    assert torch.equal(relative, small.relative(absolute))
+    assert torch.equal(turned.shift, bones.turned(absolute[:, 3]).shift)
     for actual, of in zip(points, (small.vertices, small.joints, small.keypoints), strict=True):
         assert torch.equal(actual, of(bones))

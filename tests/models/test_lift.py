@@ -10,12 +10,14 @@ from bilayer_graph.body import (
     COCO_TO_JOINTS,
     BodyModel,
     ReducedBody,
+    axis_angle_to_matrix,
     look_at,
     mirror_joints,
     mirror_keypoints,
     mirror_rotations,
     project,
 )
+from bilayer_graph.body.refine import Sight, find_place
 from bilayer_graph.models import SMALL, SkeletonOutput, assemble_model
 from bilayer_graph.models.lifting import Crops, lift
 from bilayer_graph.synthetic import GeometrySamples, PoseBank
@@ -47,8 +49,6 @@ def batch(body, model):
 
 def perspective(batch):
     """Samples that a perspective camera explains."""
-    from bilayer_graph.body.refine import Sight, find_place
-
     turn = look_at(batch["centre"])
     rays = torch.nn.functional.pad(
         batch["centre"].unsqueeze(1) + batch["keypoints_true"] * batch["half"].view(-1, 1, 1),
@@ -161,8 +161,6 @@ def relative_to_camera(lifted):
 def test_refinement_brings_the_body_nearer_to_its_keypoints(model, body, batch, knows):
     moved = dict(batch)
     reduced = ReducedBody(body, model.vertex_index)
-    from bilayer_graph.body import axis_angle_to_matrix
-
     turns = axis_angle_to_matrix(0.12 * sample_features(len(batch["betas"]), 24, 3))
     moved["rotations"] = reduced.absolute(reduced.relative(batch["rotations"]) @ turns)
     knows(moved)
@@ -193,6 +191,17 @@ def test_people_do_not_mix(model, body, batch):
     whole, one = lift(model, body, crops), lift(model, body, alone)
     for name, value in vars(one).items():
         assert_close(value[0], getattr(whole, name)[2], torch.float16)
+
+
+def test_under_autocast_bodies_are_not_rounded(model, body, batch, knows):
+    knows(batch)
+    wide = lift(model, body, crops_of(batch))
+    knows(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = lift(model, body, crops_of(batch))
+    for name, value in vars(wide).items():
+        if name != "free_vertices":
+            assert_close(getattr(narrow, name), value)
 
 
 def test_no_gradient(model, body, batch):
