@@ -95,7 +95,11 @@ def load_model(
     if variant is not None and config != VARIANTS[variant]:
         remedy = f"Give weights of {variant!r}, or leave the variant out"
         raise InputError("weights", path, f"holds {config}, not {variant!r}", remedy)
-    model = assemble_model(config, body or BodyModel.load())
+    try:
+        model = assemble_model(config, body or BodyModel.load())
+    except InputError as error:
+        remedy = "Give the body that the weights were trained on"
+        raise InputError("weights", path, f"do not fit this body ({error})", remedy) from error
     if metadata.get("template") != model.template_digest:
         remedy = "Give the body that the weights were trained on, or train on this one"
         raise InputError("weights", path, "trained on a body with another mesh", remedy)

@@ -1,20 +1,22 @@
 import copy
+import dataclasses
 import json
 import pickle
 
 import pytest
 import torch
+from model_samples import PICTURES, run, stirred
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.models import load_model, save_model
+from bilayer_graph.models import PAPER, SMALL, assemble_model, load_model, save_model
 
 
 @pytest.fixture
-def path(small, tmp_path):
+def path(model, tmp_path):
     path = tmp_path / "model.safetensors"
-    save_model(small, "small", path)
+    save_model(model, path)
     return path
 
 
@@ -27,11 +29,12 @@ def rewrite(path, change):
     save_file(state, path, metadata)
 
 
-def test_weights_come_back_in_half_precision(small, path):
-    model = load_model(path)
-    assert not model.training
-    state = small.state_dict()
-    for name, tensor in model.state_dict().items():
+def test_weights_come_back_in_half_precision(model, path):
+    again = load_model(path)
+    assert not again.training
+    assert again.config == model.config
+    state = model.state_dict()
+    for name, tensor in again.state_dict().items():
         wanted = state[name]
         if wanted.is_floating_point():
             assert tensor.dtype == torch.float32
@@ -39,17 +42,16 @@ def test_weights_come_back_in_half_precision(small, path):
         assert torch.equal(tensor, wanted), name
 
 
-def test_answers_come_back(small, people, path):
+def test_answers_come_back(model, people, path):
     with torch.no_grad():
-        expected = small(people["image"], people["keypoints"])
-        out = load_model(path)(people["image"], people["keypoints"])
+        expected, out = run(model, people), run(load_model(path), people)
     for name in ("joints", "vertices", "camera", "betas"):
         got, wanted = getattr(out, name), getattr(expected, name)
         assert (got - wanted).abs().max() < 0.02 * wanted.abs().max(), name
 
 
 def test_writing_again_changes_nothing(path, tmp_path):
-    save_model(load_model(path), "small", tmp_path / "again.safetensors")
+    save_model(load_model(path), tmp_path / "again.safetensors")
     first, second = load_file(path), load_file(tmp_path / "again.safetensors")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -60,17 +62,79 @@ def test_the_file_is_small_and_replaced_in_one_step(path):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_the_expected_variant(path):
-    assert load_model(path, variant="small").image_size == 128
-    message = r"^weights=.*holds variant 'small', not 'paper'.*Give weights of 'paper'"
+def test_the_expected_variant(small, papers, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(small, path)
+    assert load_model(path, variant="small").config == SMALL
+    message = r"^weights=.*holds ModelConfig\(.*channels=64.*, not 'paper'.*Give weights of 'paper'"
     with pytest.raises(InputError, match=message):
         load_model(path, variant="paper")
+    save_model(papers, path)
+    with pytest.raises(InputError, match=r"^weights=.*not 'small'.*or leave the variant out"):
+        load_model(path, variant="small")
 
 
-def test_weights_of_a_model_that_is_not_the_variant_it_says(path):
-    rewrite(path, lambda state, metadata: metadata.update(variant="paper"))
+def test_weights_of_a_model_that_is_not_what_it_says(path):
+    rewrite(path, lambda state, metadata: metadata.update(config=PAPER.to_json()))
     with pytest.raises(InputError, match=r"^weights=.*model.safetensors: .*Give"):
         load_model(path)
+
+
+@pytest.mark.parametrize("config", ["", "[]", '{"norm": "batch"}', '{"layers": 3}'])
+def test_a_config_that_is_none(path, config):
+    rewrite(path, lambda state, metadata: metadata.update(config=config))
+    with pytest.raises(InputError, match=r"^weights=.*of an unknown model .*Give a \.safe"):
+        load_model(path)
+
+
+ASSEMBLED = {
+    "mesh only in name": dataclasses.replace(PICTURES, backbone="none", num_blocks=1),
+    "layer norm": dataclasses.replace(PICTURES, norm="layer", backbone="plain", num_blocks=2),
+    "poses seen, mesh free": dataclasses.replace(
+        PICTURES, joint_input="pose", backbone="none", hidden=32
+    ),
+    "no face": dataclasses.replace(SMALL, face=False, num_blocks=1),
+    "picture and body": dataclasses.replace(SMALL, backbone="plain", channels=32, num_blocks=1),
+    "whole mesh": dataclasses.replace(SMALL, num_vertices=1723, channels=16, num_blocks=1),
+}
+
+
+@pytest.mark.parametrize("name", ASSEMBLED)
+def test_any_model_that_can_be_assembled(body, people, tmp_path, name):
+    torch.manual_seed(0)
+    model = stirred(assemble_model(ASSEMBLED[name], body)).eval()
+    save_model(model, tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    assert again.config == ASSEMBLED[name]
+    with torch.no_grad():
+        expected, out = run(model, people), run(again, people)
+    assert (out.vertices - expected.vertices).abs().max() < 0.02 * expected.vertices.abs().max()
+
+
+def test_a_model_of_another_body(sphere_body, people, tmp_path):
+    config = dataclasses.replace(SMALL, num_vertices=100, num_blocks=1)
+    model = assemble_model(config, sphere_body).eval()
+    save_model(model, tmp_path / "model.safetensors")
+    out = run(load_model(tmp_path / "model.safetensors", sphere_body), people)
+    assert out.vertices.shape == (4, 100, 3)
+    with pytest.raises(InputError, match=r"^weights=.*do not fit this body \(num_vertices=100: .*Give the body"):
+        load_model(tmp_path / "model.safetensors")
+
+
+def test_float32_whatever_the_default(path):
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = load_model(path)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    tensors = [*model.parameters(), *model.buffers()]
+    assert {x.dtype for x in tensors if x.is_floating_point()} == {torch.float32}
+
+
+def test_a_folder_that_cannot_be_written_to(small, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"^path=.*cannot be written .*Give a folder"):
+        save_model(small, tmp_path / "file" / "model.safetensors")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
@@ -117,17 +181,17 @@ def test_another_body(path, sphere_body):
 
 
 def drop(state, metadata):
-    del state["mesh_head.lin_out.weight"]
+    del state["readout.mesh_head.lin_out.weight"]
 
 
 def resize(state, metadata):
-    state["mesh_head.lin_out.weight"] = torch.zeros(4, 64)
+    state["readout.mesh_head.lin_out.weight"] = torch.zeros(4, 64)
 
 
 @pytest.mark.parametrize("change", [drop, resize])
 def test_a_tensor_that_does_not_fit(path, change):
     rewrite(path, change)
-    message = r"^weights=.*does not fit variant 'small' .*mesh_head\.lin_out\.weight.*Give a"
+    message = r"^weights=.*does not fit its own model .*readout\.mesh_head\.lin_out\.weight.*Give a"
     with pytest.raises(InputError, match=message):
         load_model(path)
 
@@ -141,7 +205,7 @@ def test_values_beyond_half_precision_are_not_written(small, tmp_path, value):
     with torch.no_grad():
         model.get_parameter(BIAS)[3] = value
     with pytest.raises(InputError, match=rf"^model={BIAS}: .*half precision.*Keep"):
-        save_model(model, "small", tmp_path / "model.safetensors")
+        save_model(model, tmp_path / "model.safetensors")
     assert not list(tmp_path.iterdir())
 
 
