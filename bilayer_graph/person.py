@@ -1,6 +1,6 @@
 """One recovered person: numbers, mesh, overlay, files."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +10,18 @@ from PIL import Image
 from torch import Tensor
 
 from bilayer_graph.body import PerspectiveCamera, Skeleton, matrix_to_axis_angle
-from bilayer_graph.data.overlay import lay_over, overlay
-from bilayer_graph.errors import InputError
-from bilayer_graph.pictures import crop_image, limbs, person_box, to_crop, to_tensor
+from bilayer_graph.data.overlay import overlay
+from bilayer_graph.errors import not_written
+from bilayer_graph.pictures import crop_image, limbs, person_box, to_crop
+from bilayer_graph.recovery.viewer_mesh import viewer_mesh, write_glb, write_obj
 
 PANEL_SIZE = 384
 """Side of each of the four panels of an overlay, in pixels."""
+FILES = ("mesh.glb", "mesh.obj", "prediction.npz", "overlay.png")
+"""What :meth:`Person.save` writes."""
 
-_CLAY = (204, 194, 184, 255)
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Person:
     """What the model says of one person; metres, camera axes (x right, y down, z forward).
 
@@ -53,9 +54,14 @@ class Person:
     keypoints: Tensor
     score: float
     uncertain: bool
-    picture: Image.Image = field(repr=False)
-    faces: Tensor = field(repr=False)
-    skeleton: Skeleton = field(repr=False)
+    picture: Image.Image
+    faces: Tensor
+    skeleton: Skeleton
+
+    def __repr__(self) -> str:
+        place = ", ".join(f"{metres:.2f}" for metres in self.camera.place.tolist())
+        shapes = f"joints={list(self.joints.shape)}, vertices={list(self.vertices.shape)}"
+        return f"Person({shapes}, place=[{place}], score={self.score:.2f})"
 
     @property
     def joints2d(self) -> Tensor:
@@ -68,22 +74,7 @@ class Person:
         Args:
             floor: Whether the lowest point is moved to y = 0; else the pelvis is the origin.
         """
-        upright = self.vertices.cpu().numpy() * np.array([1.0, -1.0, -1.0])
-        if floor:
-            upright[:, 1] -= upright[:, 1].min()
-        material = trimesh.visual.material.PBRMaterial(
-            name="clay", baseColorFactor=_CLAY, metallicFactor=0.0, roughnessFactor=0.8
-        )
-        mesh = trimesh.Trimesh(
-            upright,
-            self.faces.numpy(),
-            process=False,
-            visual=trimesh.visual.TextureVisuals(material=material),
-        )
-        # Computed now, so that they are written.
-        mesh.vertex_normals  # noqa: B018
-        mesh.metadata["name"] = "person"
-        return mesh
+        return viewer_mesh(self.vertices.numpy(), self.faces.numpy(), floor)
 
     def overlay(self) -> Image.Image:
         """Return four panels: the person, the body over it, from the side and from above."""
@@ -119,16 +110,14 @@ class Person:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             mesh = self.mesh(floor)
-            mesh.export(folder / "mesh.glb", include_normals=True)
-            mesh.export(folder / "mesh.obj", include_texture=False)
+            write_glb(mesh, folder / "mesh.glb")
+            write_obj(mesh, folder / "mesh.obj")
             np.savez(folder / "prediction.npz", **self.arrays())  # type: ignore[arg-type]
             if overlay:
                 # Fast rather than small: the file is to be looked at.
                 self.overlay().save(folder / "overlay.png", compress_level=1)
-        except OSError as error:
-            remedy = "Give a folder that can be written to, on a disk with space"
-            problem = f"cannot be written ({error.strerror or error})"
-            raise InputError("folder", folder, problem, remedy) from error
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot be
+            raise not_written("folder", folder, error) from error
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all numbers as they are saved; rotations as axis-angle vectors."""
@@ -148,17 +137,3 @@ class Person:
             "score": torch.tensor(self.score),
         }
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-
-
-def overlay_people(people: list[Person]) -> Image.Image:
-    """Return the picture of some people with all their bodies laid over it.
-
-    Args:
-        people: At least one, all of one picture.
-    """
-    return lay_over(
-        to_tensor(people[0].picture),
-        [person.vertices + person.camera.place for person in people],
-        people[0].faces,
-        [person.camera.project(person.vertices) for person in people],
-    )

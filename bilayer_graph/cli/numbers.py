@@ -37,6 +37,14 @@ def rate(text: str) -> float:
     return number
 
 
+def degrees(text: str) -> float:
+    """Return a field of view."""
+    number = float(text)
+    if not 1 <= number <= 170:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 170 degrees")
+    return number
+
+
 def picture_path(text: str) -> Path:
     """Return the path of a .png file, and make its folder before the work that goes into it."""
     path = Path(text)

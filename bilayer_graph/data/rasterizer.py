@@ -176,7 +176,7 @@ def _draw(buffer: Tensor, found: _Candidates, height: int, width: int) -> None:
     for low, high in itertools.pairwise(_cuts(start, int(pairs.sum()))):
         owner = torch.arange(low, high, device=buffer.device).repeat_interleave(pairs[low:high])
         place = torch.arange(len(owner), device=buffer.device) + start[low]
-        _draw_pairs(buffer, found, owner, place - start.take(owner), height, width)
+        _draw_pairs(buffer, found, owner, place - start.index_select(0, owner), height, width)
 
 
 def _cuts(start: Tensor, total: int) -> list[int]:
@@ -189,20 +189,23 @@ def _draw_pairs(
     buffer: Tensor, found: _Candidates, owner: Tensor, offset: Tensor, height: int, width: int
 ) -> None:
     """Draws pairs [P] of a candidate and a pixel, counted along the rows of the candidate's box."""
-    columns = found.extent[:, 0]
-    row = offset // columns.take(owner)
-    column = offset - row * columns.take(owner)
+    columns = found.extent[:, 0].index_select(0, owner)
+    row = offset // columns
+    column = offset - row * columns
     dx, dy = column.float(), row.float()
-    at = [plane.take(owner) for plane in found.planes[:, :6].unbind(1)]
+    # One gather from each row of a contiguous copy: a quarter of the time of strided columns.
+    at = [plane.index_select(0, owner) for plane in found.planes[:, :6].t().contiguous()]
     second = at[0] + dx * at[1] + dy * at[2]
     third = at[3] + dx * at[4] + dy * at[5]
     outside = torch.minimum(torch.minimum(second, third), 1 - second - third)
     inside = (outside >= -_EDGE_TOLERANCE).nonzero().squeeze(1)
-    owner, row, column = owner.take(inside), row.take(inside), column.take(inside)
+    owner, row, column, dx, dy = (
+        values.index_select(0, inside) for values in (owner, row, column, dx, dy)
+    )
     planes = found.planes.index_select(0, owner)
-    depth = planes[:, 6] + dx.take(inside) * planes[:, 7] + dy.take(inside) * planes[:, 8]
+    depth = planes[:, 6] + dx * planes[:, 7] + dy * planes[:, 8]
     corner = (found.picture * height + found.first[:, 1]) * width + found.first[:, 0]
-    pixel = corner.take(owner) + row * width + column
+    pixel = corner.index_select(0, owner) + row * width + column
     key = (_sortable(depth) << 32) | owner
     buffer.scatter_reduce_(0, pixel, key, "amin")
 

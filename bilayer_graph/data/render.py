@@ -42,12 +42,14 @@ def shade(
     normal = F.normalize(interpolate(normals, faces, hits), dim=-1)
     lamp = F.normalize(normal.new_tensor(_LAMP), dim=0)
     light = _AMBIENT + (1 - _AMBIENT) * (0.25 + 0.75 * (normal @ lamp)).clamp_min(0)
-    painted = normal.new_zeros(len(vertices) * height * width, 4)
     clay = normal.new_tensor(_CLAY)
     colour = clay if colours is None else interpolate(colours, faces, hits)
-    painted[hits.pixel, :3] = light.unsqueeze(-1) * colour
-    painted[hits.pixel, 3] = 1.0
-    painted = F.avg_pool2d(painted.view(-1, height, width, 4).permute(0, 3, 1, 2), 2)
+    # Each covered sample is a quarter of its pixel; the others would be zeros.
+    sample = F.pad(light.unsqueeze(-1) * colour, (0, 1), value=1.0) / 4
+    row, column = hits.pixel // width, hits.pixel % width
+    painted = normal.new_zeros(len(vertices) * size[0] * size[1], 4)
+    painted.index_add_(0, row // 2 * size[1] + column // 2, sample)
+    painted = painted.view(-1, *size, 4).permute(0, 3, 1, 2)
     mask = painted[:, 3:]
     return painted[:, :3] / mask.clamp_min(0.25), mask
 

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.pictures.images import read_image, to_rgb
+from bilayer_graph.pictures.images import read_image, upright_rgb
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
 """A path, a PIL image, an array ``[H, W, 3]`` or a tensor ``[3, H, W]``; 8 bits, or in [0, 1]."""
@@ -20,8 +20,9 @@ def as_image(picture: Picture) -> Image.Image:
     """Return a picture as a PIL image, mode RGB.
 
     Args:
-        picture: A path, a PIL image of any mode, an array ``[H, W, 3]`` or a tensor ``[3, H, W]``,
-            RGB, either of 8 bits or of floats in [0, 1].
+        picture: A path, a PIL image of any mode (turned by its EXIF orientation, as a file is), an
+            array ``[H, W, 3]`` or a tensor ``[3, H, W]``, RGB, either of 8 bits or of floats in
+            [0, 1].
 
     Raises:
         InputError: If it is none of these.
@@ -29,11 +30,13 @@ def as_image(picture: Picture) -> Image.Image:
     if isinstance(picture, (str, Path)):
         return read_image(picture)
     if isinstance(picture, Image.Image):
-        return to_rgb(picture)
+        return _converted(picture)
     if isinstance(picture, Tensor):
         if picture.dim() != 3 or picture.size(0) != 3:
             raise InputError("image", list(picture.shape), "not a tensor [3, H, W]", _REMEDY)
-        picture = picture.detach().cpu().permute(1, 2, 0).numpy()
+        picture = picture.detach().cpu().permute(1, 2, 0)
+        # NumPy has no bfloat16.
+        picture = (picture.float() if picture.is_floating_point() else picture).numpy()
     if not isinstance(picture, np.ndarray):
         raise InputError("image", type(picture).__name__, "not a picture", _REMEDY)
     if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
@@ -44,6 +47,16 @@ def as_image(picture: Picture) -> Image.Image:
 def to_tensor(image: Image.Image) -> Tensor:
     """Return an RGB image as a tensor ``[3, H, W]``, float32 in [0, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+def _converted(image: Image.Image) -> Image.Image:
+    if 0 in image.size:
+        raise InputError("image", f"{image.width} x {image.height}", "has no pixels", _REMEDY)
+    try:
+        return upright_rgb(image)
+    except Exception as error:  # pixels are often decoded only now
+        problem = f"not a readable picture ({str(error)[:200]})"
+        raise InputError("image", f"PIL image, mode {image.mode}", problem, _REMEDY) from error
 
 
 def _to_bytes(array: np.ndarray) -> np.ndarray:

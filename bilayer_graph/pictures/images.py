@@ -69,7 +69,7 @@ def read_image(path: str | Path) -> Image.Image:
             with Image.open(path) as image:
                 _check_kind(path, image)
                 image.load()
-                return to_rgb(_upright(image))
+                return upright_rgb(image)
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -108,6 +108,15 @@ def list_images(folder: str | Path) -> list[Path]:
     return paths
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as 8-bit RGB, upright as its EXIF orientation says.
+
+    Raises:
+        ValueError: Its pixels are floating-point numbers, of unknown range.
+    """
+    return _to_rgb(_upright(image))
+
+
 def _check_kind(path: Path, image: Image.Image) -> None:
     if image.format in _NOT_PICTURES:
         raise ValueError(f"{image.format} is a drawing")
@@ -130,7 +139,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """An image of any mode as 8-bit RGB, transparent parts on white."""
     if image.mode == "F":
         raise ValueError("a picture of floating-point numbers")

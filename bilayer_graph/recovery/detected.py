@@ -1,0 +1,95 @@
+"""People from a detector, which may be a stranger's: it may fail, and say anything."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from bilayer_graph.body import COCO_NAMES
+from bilayer_graph.detection import DetectedPerson, Detector, MoveNetDetector
+from bilayer_graph.errors import InputError
+from bilayer_graph.pictures import KeypointFile, to_tensor
+from bilayer_graph.pictures.person_rows import Row
+from bilayer_graph.recovery.given import Sighting, as_array
+
+_REMEDY = "Mend the detector, or give keypoints"
+
+
+def detect(
+    detector: Detector | None, pictures: list[Image.Image]
+) -> list[list[Sighting] | InputError]:
+    """Return the people of each picture, or what went wrong with it.
+
+    Args:
+        detector: Who looks for people; ``None`` if nobody can.
+        pictures: The pictures.
+    """
+    together = _detect_together(detector, pictures)
+    found: list[list[Sighting] | InputError] = []
+    for number, picture in enumerate(pictures):
+        try:
+            people = _call(detector, picture) if together is None else together[number]
+            found.append(_checked(people, _name(detector), picture.size))
+        except InputError as error:
+            found.append(error)
+    return found
+
+
+def _detect_together(
+    detector: Detector | None, pictures: list[Image.Image]
+) -> list[list[DetectedPerson]] | None:
+    """Return what the package's own detector, which takes several pictures, sees in them."""
+    if not isinstance(detector, MoveNetDetector) or len(pictures) < 2:
+        return None
+    try:
+        return detector.detect([to_tensor(picture) for picture in pictures])
+    except Exception:  # one of them is at fault, or too much at once: then one by one
+        return None
+
+
+def _call(detector: Detector | None, picture: Image.Image) -> Any:
+    if detector is None:
+        remedy = "Give keypoints, or load the predictor with a detector"
+        raise InputError("keypoints", None, "none are given, and nobody looks for them", remedy)
+    try:
+        return detector(to_tensor(picture))
+    except InputError:
+        raise
+    except Exception as error:  # whatever a stranger's code may raise
+        problem = f"fails on this picture ({type(error).__name__}: {str(error)[:200]})"
+        raise InputError("detector", _name(detector), problem, _REMEDY) from error
+
+
+def _checked(people: Any, name: str, size: tuple[int, int]) -> list[Sighting]:
+    """Return those who can be used; the others are left out as a keypoint file's are."""
+    if not isinstance(people, (list, tuple)):
+        problem = f"gives {type(people).__name__}, not a list of DetectedPerson"
+        raise InputError("detector", name, problem, _REMEDY)
+    strangers = [one for one in people if not isinstance(one, DetectedPerson)]
+    if strangers:
+        problem = f"gives a list with {type(strangers[0]).__name__}, not DetectedPerson, in it"
+        raise InputError("detector", name, problem, _REMEDY)
+    if not people:
+        return []
+    scores = [_score(person.score, name) for person in people]
+    rows = [Row(as_array(person.keypoints), (COCO_NAMES,)) for person in people]
+    usable = KeypointFile(Path(f"those of {name}"), [], rows).people(size=size)
+    return [
+        Sighting(row, keypoints, scores[row], bool(people[row].uncertain))
+        for row, keypoints in zip(usable.rows, usable.keypoints, strict=True)
+    ]
+
+
+def _score(value: Any, name: str) -> float:
+    try:
+        score = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise InputError("detector", name, f"gives {value!s:.40} as a score", _REMEDY)
+    return min(max(score, 0.0), 1.0)
+
+
+def _name(detector: Detector | None) -> str:
+    return str(getattr(detector, "__name__", type(detector).__name__))
