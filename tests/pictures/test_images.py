@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bilayer_graph.errors import InputError
+from bilayer_graph.errors import InputError, one_line
 from bilayer_graph.pictures import list_images, read_image
 
 
@@ -17,7 +17,7 @@ def noise(width, height, seed=0):
 def refused(path, *parts):
     with pytest.raises(InputError) as error:
         read_image(path)
-    for part in ("image=", str(path), "Give", *parts):
+    for part in ("image=", one_line(path), "Give", *parts):
         assert part in str(error.value)
 
 
