@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,11 +124,11 @@ def _report(arguments: argparse.Namespace, tally: _Tally, seconds: float) -> int
     """Say what was done and what was not; return the exit status."""
     if tally.failed and not os.path.isdir(arguments.image):
         raise next(iter(tally.failed.values()))
+    if tally.failed:
+        say(f"{len(tally.failed)} of the pictures failed:")
     for path, error in tally.failed.items():
         say(f"failed: {path}: {error}")
     rate = f", {tally.people / seconds:.1f} a second" if tally.people > 1 else ""
     noun = "person" if tally.people == 1 else "people"
     print(one_line(f"{tally.people} {noun} recovered into {arguments.out}{rate}"))
-    if tally.failed:
-        print(f"{len(tally.failed)} pictures failed", file=sys.stderr)
     return 1 if tally.failed else 0

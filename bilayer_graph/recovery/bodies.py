@@ -84,7 +84,7 @@ def _images(
     if model.encoder is None:
         return None
     crops = [
-        crop_image(one.picture, *box, model.image_size)
-        for one, *box in zip(people, centre, side, strict=True)
+        crop_image(one.picture, middle, length, model.image_size)
+        for one, middle, length in zip(people, centre, side, strict=True)
     ]
     return torch.stack(crops).to(next(model.parameters()).device)

@@ -38,7 +38,9 @@ def test_rotations_are_those_seen_in_the_mirror():
     mirrored = mirror_rotations(ROTATIONS)
     for joint, name in enumerate(SMPL_JOINT_NAMES):
         swapped = {"left": "right", "right": "left"}.get(name.split("_")[0], "")
-        other = SMPL_JOINT_NAMES.index("_".join([swapped, *name.split("_")[1:]]) if swapped else name)
+        other = SMPL_JOINT_NAMES.index(
+            "_".join([swapped, *name.split("_")[1:]]) if swapped else name
+        )
         assert torch.equal(mirrored[:, joint], MIRROR @ ROTATIONS[:, other] @ MIRROR)
     torch.testing.assert_close(torch.linalg.det(mirrored), torch.ones(5, 24))
 

@@ -88,9 +88,7 @@ def test_slopes_of_the_projection(body: BodyModel):
 
 def test_a_body_at_its_joints_stays(reduced: ReducedBody):
     rotations, betas, bones = people(reduced)
-    found = refine_body(
-        reduced, rotations, betas, reduced.joints(bones), sight_of(reduced, bones)
-    )
+    found = refine_body(reduced, rotations, betas, reduced.joints(bones), sight_of(reduced, bones))
     torch.testing.assert_close(found.bones.turn, rotations, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.betas, betas, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.place, PLACE, atol=1e-2, rtol=0)
@@ -172,9 +170,7 @@ def test_no_gradient_and_no_change_of_what_is_given(reduced: ReducedBody):
     rotations, betas, bones = people(reduced)
     rotations = moved(reduced, rotations, 0.1).requires_grad_()
     given = [x.detach().clone() for x in (rotations, betas)]
-    found = refine_body(
-        reduced, rotations, betas, reduced.joints(bones), sight_of(reduced, bones)
-    )
+    found = refine_body(reduced, rotations, betas, reduced.joints(bones), sight_of(reduced, bones))
     assert not found.bones.turn.requires_grad
     assert torch.equal(rotations, given[0])
     assert torch.equal(betas, given[1])
@@ -200,7 +196,10 @@ def test_the_place_is_that_of_numpys_least_squares(reduced: ReducedBody):
         root = np.sqrt(weight[row].double().numpy())
         one, zero = np.ones(17), np.zeros(17)
         rows = np.concatenate(
-            [np.stack([one, zero, -u], 1) * root[:, None], np.stack([zero, one, -v], 1) * root[:, None]]
+            [
+                np.stack([one, zero, -u], 1) * root[:, None],
+                np.stack([zero, one, -v], 1) * root[:, None],
+            ]
         )
         wanted = np.concatenate([(u * x[:, 2] - x[:, 0]) * root, (v * x[:, 2] - x[:, 1]) * root])
         expected = np.linalg.lstsq(rows, wanted, rcond=None)[0]

@@ -117,7 +117,9 @@ def test_a_model_of_another_body(sphere_body, people, tmp_path):
     save_model(model, tmp_path / "model.safetensors")
     out = run(load_model(tmp_path / "model.safetensors", sphere_body), people)
     assert out.vertices.shape == (4, 100, 3)
-    with pytest.raises(InputError, match=r"^weights=.*do not fit this body \(num_vertices=100: .*Give the body"):
+    with pytest.raises(
+        InputError, match=r"^weights=.*do not fit this body \(num_vertices=100: .*Give the body"
+    ):
         load_model(tmp_path / "model.safetensors")
 
 

@@ -145,7 +145,9 @@ def test_people_fill_their_crops(true):
     assert 0.07 < middle.abs().max() < 0.08 + 1e-4
     # The ray of the crop's centre: the mean person is on it, wherever it stands in the picture.
     assert true["centre"].abs().max() > 0.1
-    place, _ = place_of(true["joints"][:100], rays_of(first(true, 100), true["keypoints_true"][:100]))
+    place, _ = place_of(
+        true["joints"][:100], rays_of(first(true, 100), true["keypoints_true"][:100])
+    )
     aside = (place[:, :2] + true["joints"][:100].mean(1)[:, :2]) / place[:, 2:]
     assert (aside.abs() / true["half"][:100, None]).median() < 0.1
 
