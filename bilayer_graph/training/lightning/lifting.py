@@ -23,20 +23,23 @@ from bilayer_graph.training.lifting import (
 WEIGHT_DECAY = 0.01
 MEAN_DECAY = 0.999
 LARGEST_GRADIENT = 1.0
+MESH_PARTS = ("mesh_features", "mesh_head", "fusions", "branches.1")
+"""Names of the parameters that the skeleton alone does not need."""
 
 
 class LiftingTraining(pl.LightningModule):
     """AdamW on samples without pictures, with an exponential mean of the weights.
 
-    First the skeleton graph and the body alone, then, for the last ``mesh_share`` of the steps, the
-    whole model: a mesh of 431 vertices costs ten times as much as the skeleton.
+    First the skeleton graph and the body alone; then, for the last ``mesh_share`` of the steps, the
+    mesh branch and the fusion beside it, with the skeleton as it is: a mesh of 431 vertices costs
+    ten times as much as the skeleton. Each part has a rise and a fall of the learning rate.
 
     Args:
         model: The model to train, of ``readout="posed"``.
         body: The body that made the data; used for validation.
         learning_rate: Highest learning rate.
         total_steps: Number of optimisation steps of the whole training.
-        mesh_share: Share of the steps that train the whole model.
+        mesh_share: Share of the steps that train the mesh branch.
     """
 
     edges: Tensor
@@ -47,7 +50,7 @@ class LiftingTraining(pl.LightningModule):
         body: BodyModel,
         learning_rate: float,
         total_steps: int,
-        mesh_share: float = 0.1,
+        mesh_share: float = 0.04,
     ) -> None:
         super().__init__()
         self.model = model
@@ -55,13 +58,13 @@ class LiftingTraining(pl.LightningModule):
         self.body = body
         self.learning_rate = learning_rate
         self.total_steps = total_steps
-        self.mesh_share = mesh_share
+        self.skeleton_steps = round(total_steps * (1 - mesh_share))
         edges = mesh_edges(body_template(body, model.config.num_vertices).faces)
         self.register_buffer("edges", edges, persistent=False)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        if self.global_step < self.total_steps * (1 - self.mesh_share):
+        if self.global_step < self.skeleton_steps:
             terms = skeleton_terms(self.model.forward_skeleton(batch["keypoints"]), batch)
         else:
             readout = self.model.readout
@@ -73,6 +76,12 @@ class LiftingTraining(pl.LightningModule):
         loss = torch.stack(list(terms.values())).sum()
         self.log("loss", loss, prog_bar=True)
         return check_finite("loss", loss, self.global_step)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Choose what learns in this step."""
+        mesh = self.global_step >= self.skeleton_steps
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(any(part in name for part in MESH_PARTS) == mesh)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient; Lightning's own way refuses fused optimisers."""
@@ -100,11 +109,16 @@ class LiftingTraining(pl.LightningModule):
             key = f"{('true', 'noisy')[dataloader_idx]}/{name}"
             self.log(key, error.mean(), batch_size=error.numel(), add_dataloader_idx=False)
 
+    def share_of_rate(self, step: int) -> float:
+        """Return the share of the highest learning rate at a step."""
+        if step < self.skeleton_steps:
+            return warm_up_hold_decay(step, self.skeleton_steps)
+        mesh_steps = self.total_steps - self.skeleton_steps
+        return warm_up_hold_decay(step - self.skeleton_steps, max(mesh_steps, 1))
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW and its schedule."""
         groups = parameter_groups(self.model, WEIGHT_DECAY)
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warm_up_hold_decay(step, self.total_steps)
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.share_of_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
