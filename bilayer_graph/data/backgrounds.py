@@ -9,35 +9,50 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bilayer_graph.data.draws import Draws
+from bilayer_graph.data.ground import Ground, paint_ground
 from bilayer_graph.data.patterns import hue_to_rgb
 
-_THINGS = 7
+_THINGS = 6
 _BLOBS = 4
 
 
-def sample_backgrounds(draws: Draws, size: int) -> Tensor:
+def sample_backgrounds(
+    draws: Draws, height: int, width: int | None = None, ground: Ground | None = None
+) -> Tensor:
     """Draws one background a sample.
 
     They are computed at half the size and enlarged, as out of focus as a background mostly is.
 
+    Args:
+        draws: Random numbers of B samples.
+        height: Rows of the pictures.
+        width: Columns of the pictures; as many as rows when ``None``.
+        ground: The floor at half the size, rounded up; a made-up one, or none, when ``None``.
+
     Returns:
-        [B, 3, size, size] in [0, 1].
+        [B, 3, height, width] in [0, 1].
     """
-    half = (size + 1) // 2
-    x, y = _grid(half, draws.device)
-    picture = _wall(draws, x, y) + _noise(draws, half)
-    picture = _floor(draws, picture, x, y)
+    width = height if width is None else width
+    half = (height + 1) // 2, (width + 1) // 2
+    x, y = _grid(*half, draws.device)
+    picture = _wall(draws, x, y) + _noise(draws, *half)
+    if ground is None:
+        picture = _floor(draws, picture, x, y)
+    else:
+        floor = paint_ground(draws, ground, _colour(draws, "floor"))
+        picture = torch.where(ground.there.unsqueeze(1), picture.lerp(floor, 0.85), picture)
     for number in range(_THINGS):
         picture = _thing(draws, picture, x, y, f"thing {number}")
     for number in range(_BLOBS):
         picture = _blob(draws, picture, x, y, f"blob {number}")
-    return F.interpolate(picture, (size, size), mode="bilinear").clamp(0, 1)
+    return F.interpolate(picture, (height, width), mode="bilinear").clamp(0, 1)
 
 
-def _grid(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Columns [1, 1, S] and rows [1, S, 1] in [-1, 1]."""
-    line = (torch.arange(size, device=device) + 0.5) * (2 / size) - 1
-    return line.view(1, 1, -1), line.view(1, -1, 1)
+def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Columns [1, 1, W] and rows [1, H, 1]: the longer side is [-1, 1]."""
+    unit = 2 / max(height, width)
+    x, y = ((torch.arange(n, device=device) + 0.5 - n / 2) * unit for n in (width, height))
+    return x.view(1, 1, -1), y.view(1, -1, 1)
 
 
 def _number(draws: Draws, name: str, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -61,15 +76,15 @@ def _wall(draws: Draws, x: Tensor, y: Tensor) -> Tensor:
     return torch.lerp(first, second, share) + wave * draws.chance("striped", 0.15, 1, 1, 1)
 
 
-def _noise(draws: Draws, size: int) -> Tensor:
+def _noise(draws: Draws, height: int, width: int) -> Tensor:
     """Smooth random fields from coarse to fine, each with a strength of its own."""
     total: Tensor | float = 0.0
     for cells in (4, 9, 20, 45):
         field = draws.uniform(f"noise {cells}", 3, cells, cells, low=-1.0)
         # Partly grey: real textures vary in brightness more than in colour.
         field = torch.lerp(field, field.mean(1, keepdim=True) * 1.7, 0.85)
-        strength = draws.uniform(f"noise {cells} strength", 1, 1, 1, high=0.6) ** 3
-        total = total + F.interpolate(field * strength, (size, size), mode="bilinear")
+        strength = draws.uniform(f"noise {cells} strength", 1, 1, 1, high=0.5) ** 3
+        total = total + F.interpolate(field * strength, (height, width), mode="bilinear")
     return torch.as_tensor(total)
 
 
@@ -114,7 +129,7 @@ def _frame(draws: Draws, x: Tensor, y: Tensor, name: str) -> tuple[Tensor, Tenso
     x = x - _number(draws, f"{name} x", low=-1.1, high=1.1)
     y = y - _number(draws, f"{name} y", low=-1.1, high=1.1)
     # Most things stand upright.
-    angle = _number(draws, f"{name} angle", low=-1.0) ** 3 * math.pi / 2
+    angle = _number(draws, f"{name} angle", low=-1.0) ** 7 * math.pi / 2
     width = 0.06 + 0.6 * _number(draws, f"{name} width") ** 2
     height = 0.06 + 0.8 * _number(draws, f"{name} height") ** 2
     u = (x * angle.cos() + y * angle.sin()) / width

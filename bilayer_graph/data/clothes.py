@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -53,6 +55,26 @@ class Landmarks:
     def leg(self, points: Tensor) -> Tensor:
         """0 at the hip, 1 at the ankle, negative above."""
         return (self.hip - points[:, 1]) / (self.hip - self.ankle)
+
+
+class Cover(NamedTuple):
+    """What covers P surface points.
+
+    Attributes:
+        shirt: Whether a shirt or dress does, [P].
+        trousers: Whether trousers do, outside of shoes, [P].
+        shoe: Whether a shoe does, [P].
+        hair: Metres above the line where the hair begins, [P].
+        arm: Place along the arm as `Landmarks.arm`, [P].
+        leg: Place along the leg as `Landmarks.leg`, [P].
+    """
+
+    shirt: Tensor
+    trousers: Tensor
+    shoe: Tensor
+    hair: Tensor
+    arm: Tensor
+    leg: Tensor
 
 
 class Outfit:
@@ -109,18 +131,25 @@ class Outfit:
         Returns:
             RGB [P, 3] in [0, 1], and [P] whether the point is cloth.
         """
-        arm, leg = self.landmarks.arm(points), self.landmarks.leg(points)
-        y = points[:, 1]
-        in_trousers = (leg > -0.2) & (leg < self.trouser_end.take(sample)) & (arm < 0)
-        in_shirt = self._in_shirt(points, sample, arm, leg)
-        in_shoe = y < self.landmarks.ankle + self.shoe_top.take(sample)
-        in_sole = y < self.landmarks.floor + 0.018
+        on = self.cover(points, sample)
+        in_sole = points[:, 1] < self.landmarks.floor + 0.018
         colour = self._head(points, sample)
-        cloth = self._cloth(points, sample, arm > 0, in_shirt)
-        colour = _put(colour, in_shirt | (in_trousers & ~in_shoe), cloth)
-        colour = _put(colour, in_shoe, self.shoe.index_select(0, sample))
+        cloth = self._cloth(points, sample, on.arm > 0, on.shirt)
+        colour = _put(colour, on.shirt | on.trousers, cloth)
+        colour = _put(colour, on.shoe, self.shoe.index_select(0, sample))
         colour = _put(colour, in_sole, self.sole.index_select(0, sample))
-        return self._hair(colour, points, sample), in_trousers | in_shirt
+        # Strands: thin stripes that run downwards.
+        strand = 1 + 0.15 * (points[:, 0] * 900).sin() * (points[:, 2] * 700).cos()
+        hair = self.hair.index_select(0, sample) * strand.unsqueeze(-1)
+        return _put(colour, on.hair > 0, hair), on.trousers | on.shirt
+
+    def cover(self, points: Tensor, sample: Tensor) -> Cover:
+        """What covers surface points [P, 3] of the given samples [P]."""
+        arm, leg = self.landmarks.arm(points), self.landmarks.leg(points)
+        shoe = points[:, 1] < self.landmarks.ankle + self.shoe_top.take(sample)
+        trousers = (leg > -0.2) & (leg < self.trouser_end.take(sample)) & (arm < 0)
+        shirt = self._in_shirt(points, sample, arm, leg)
+        return Cover(shirt, trousers & ~shoe, shoe, self._hair(points, sample), arm, leg)
 
     def _cloth(self, points: Tensor, sample: Tensor, on_arm: Tensor, in_shirt: Tensor) -> Tensor:
         """Colours of shirt or trousers; patterns run along arms as they run along the trunk."""
@@ -167,8 +196,8 @@ class Outfit:
         colour = _put(colour, eyeball, torch.full_like(skin, 0.85))
         return _put(colour, pupil, torch.full_like(skin, 0.1))
 
-    def _hair(self, colour: Tensor, points: Tensor, sample: Tensor) -> Tensor:
-        """Hair above a line that falls from the forehead over the temples to the nape."""
+    def _hair(self, points: Tensor, sample: Tensor) -> Tensor:
+        """Metres above the line of the hair, from the forehead over the temples to the nape."""
         ear, nose = self.landmarks.ear, self.landmarks.nose
         depth = (points[:, 2] - ear[2]) / (nose[2] - ear[2])
         nape, temple, fringe = (
@@ -178,10 +207,8 @@ class Outfit:
         )
         line = torch.lerp(nape, temple, ((depth + 0.4) / 0.7).clamp(0, 1))
         line = torch.lerp(line, fringe, ((depth - 0.35) / 0.3).clamp(0, 1))
-        is_hair = (points[:, 1] - self.landmarks.eye[1] > line) & (points[:, 0].abs() < 0.14)
-        # Strands: thin stripes that run downwards.
-        strand = 1 + 0.15 * (points[:, 0] * 900).sin() * (points[:, 2] * 700).cos()
-        return _put(colour, is_hair, self.hair.index_select(0, sample) * strand.unsqueeze(-1))
+        above = points[:, 1] - self.landmarks.eye[1] - line
+        return torch.where(points[:, 0].abs() < 0.14, above, -1.0)
 
 
 def _blend(palette: tuple[tuple[float, ...], ...], place: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from bilayer_graph.data.draws import Draws
 from bilayer_graph.data.rasterizer import Hits
 from bilayer_graph.data.render import interpolate
 from bilayer_graph.data.shading import Light, Normals
+from bilayer_graph.data.volume import sample_volume
 
 
 class Painter:
@@ -23,16 +24,23 @@ class Painter:
 
     def __init__(self, body: BodyModel) -> None:
         self._faces = body.faces
+        self._vertices = body.v_template
         self._template = body.v_template[body.faces].flatten(1)
         self._landmarks = Landmarks(body)
         self._normals = Normals(body.faces, len(body.v_template))
+
+    def dress(self, draws: Draws, vertices: Tensor) -> Tensor:
+        """Move the skin [B, V, 3] of posed bodies out to their clothes, hair and shoes."""
+        volume = sample_volume(draws, Outfit(draws, self._landmarks), self._vertices)
+        normal = F.normalize(self._normals(vertices), dim=-1)
+        return vertices + volume.unsqueeze(-1) * normal
 
     def __call__(self, draws: Draws, vertices: Tensor, hits: Hits) -> Tensor:
         """Lit colours of dressed bodies.
 
         Args:
             draws: Random numbers of B samples.
-            vertices: [B, V, 3] posed bodies in camera axes.
+            vertices: [B, V, 3] posed, dressed bodies in camera axes.
             hits: The P pixels that they cover.
 
         Returns:
@@ -57,9 +65,9 @@ def _folds(draws: Draws, points: Tensor, sample: Tensor) -> Tensor:
 
 
 def paint_pixels(pictures: Tensor, hits: Hits, colours: Tensor) -> None:
-    """Writes the colours [P, 3] of the covered pixels into [B, 3, S, S] pictures, in place."""
+    """Writes the colours [P, 3] of the covered pixels into [B, 3, H, W] pictures, in place."""
     plane = pictures.shape[-2] * pictures.shape[-1]
-    # From the place of a pixel in [B, S, S] to its place in the first channel of [B, 3, S, S].
+    # From the place of a pixel in [B, H, W] to its place in the first channel of [B, 3, H, W].
     target = hits.pixel + hits.picture * (2 * plane)
     for channel, values in enumerate(colours.unbind(-1)):
         pictures.view(-1)[target + channel * plane] = values
@@ -73,7 +81,7 @@ def see_joints(hits: Hits, covered: Tensor, pixels: Tensor, depth: Tensor, flesh
 
     Args:
         hits: The depth of the P covered pixels.
-        covered: [B, S, S] what occluders cover.
+        covered: [B, H, W] what occluders cover.
         pixels: [B, J, 2] places of the joints in pixels.
         depth: [B, J] depth of the joints, metres.
         flesh: [J] metres.
@@ -81,12 +89,12 @@ def see_joints(hits: Hits, covered: Tensor, pixels: Tensor, depth: Tensor, flesh
     Returns:
         [B, J] bool
     """
-    side = covered.shape[-1]
+    size = torch.tensor(covered.shape[:0:-1], device=covered.device)
     surface = torch.full(covered.shape, torch.inf, device=covered.device)
     surface.view(-1)[hits.pixel] = hits.depth
     place = pixels.floor().long()
-    inside = ((place >= 0) & (place < side)).all(-1)
-    column, row = place.clamp(0, side - 1).unbind(-1)
+    inside = ((place >= 0) & (place < size)).all(-1)
+    column, row = place.clamp_min(0).minimum(size - 1).unbind(-1)
     picture = torch.arange(len(covered), device=covered.device).unsqueeze(1)
     at = (picture, row, column)
     return inside & ~covered[at] & (surface[at] > depth - flesh)

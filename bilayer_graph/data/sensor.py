@@ -9,7 +9,7 @@ from bilayer_graph.data.draws import Draws
 
 # Noise is cut from one fixed tile at a random place: a fresh draw a pixel would cost more than
 # the rendering.
-_TILE = 512
+_TILE = 768
 
 
 class Sensor:
@@ -24,21 +24,22 @@ class Sensor:
         self.tile = fixed.normal("sensor noise", _TILE, _TILE)[0]
 
     def __call__(self, draws: Draws, pictures: Tensor) -> Tensor:
-        """[B, 3, S, S] in [0, 1] to the same, in steps of 1/255."""
+        """[B, 3, H, W] in [0, 1], up to 768 x 768, to the same, in steps of 1/255."""
         pictures = _blur(draws, pictures)
         cast = draws.uniform("colour cast", 3, 1, 1, low=0.93, high=1.07)
-        gain = draws.uniform("exposure", 1, 1, 1, low=0.75, high=1.3)
-        offset = draws.uniform("black level", 1, 1, 1, low=-0.06, high=0.06)
-        strength = draws.uniform("noise", 1, 1, 1) ** 2 * 0.045
-        noise = self._noise(draws, pictures.shape[-1])
+        gain = draws.uniform("exposure", 1, 1, 1, low=0.8, high=1.2)
+        offset = draws.uniform("black level", 1, 1, 1, low=-0.04, high=0.04)
+        strength = draws.uniform("noise", 1, 1, 1) ** 2 * 0.035
+        noise = self._noise(draws, *pictures.shape[-2:])
         pictures = torch.addcmul(offset, pictures, cast * gain)
         pictures = torch.addcmul(pictures, noise, strength)
         return pictures.clamp_(0, 1).mul_(255).round_().div_(255)
 
-    def _noise(self, draws: Draws, size: int) -> Tensor:
-        """[B, 3, size, size], each channel from another place of the tile."""
-        windows = self.tile.unfold(0, size, 1).unfold(1, size, 1)
-        row, column = draws.integer("noise place", len(windows), 2, 3).unbind(1)
+    def _noise(self, draws: Draws, height: int, width: int) -> Tensor:
+        """[B, 3, height, width], each channel from another place of the tile."""
+        windows = self.tile.unfold(0, height, 1).unfold(1, width, 1)
+        row = draws.integer("noise row", windows.shape[0], 3)
+        column = draws.integer("noise column", windows.shape[1], 3)
         return windows[row, column]
 
 

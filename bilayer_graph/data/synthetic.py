@@ -24,8 +24,8 @@ from bilayer_graph.data.views import sample_cameras, sample_orientations
 # Pictures rendered together: larger blocks fall out of a CPU's cache.
 _BLOCK = 16
 _SHAPE_LIMIT = 2.5
-# A joint is seen when at most this much flesh lies before it, in metres.
-_FLESH = {"hip": 0.19, "shoulder": 0.14, "knee": 0.11, "elbow": 0.09, "ankle": 0.1, "wrist": 0.07}
+# A joint is seen when at most this much flesh and cloth lies before it, in metres.
+_FLESH = {"hip": 0.22, "shoulder": 0.17, "knee": 0.14, "elbow": 0.12, "ankle": 0.13, "wrist": 0.1}
 
 
 class SyntheticBodies(Dataset[dict[str, Tensor]]):
@@ -131,8 +131,9 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
 
     def _render(self, draws: Draws, sample: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Pictures [B, 3, S, S], and which joints are seen in them [B, 12]."""
-        side, vertices, joints = self.image_size, sample["vertices"], sample["keypoints_true"]
-        pixels = (sample["points"] + 1) * (side / 2)
+        side, joints = self.image_size, sample["keypoints_true"]
+        vertices = self._painter.dress(draws, sample["vertices"])
+        pixels = (project(vertices, sample["camera"]) + 1) * (side / 2)
         hits = rasterize_hits(pixels, vertices[..., 2], self.body.faces, side, side)
         image = sample_backgrounds(draws, side)
         paint_pixels(image, hits, self._painter(draws, vertices, hits))

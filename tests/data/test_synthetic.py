@@ -96,15 +96,25 @@ def test_labels_agree(body, batch):
         torch.testing.assert_close(torch.linalg.det(matrix), torch.ones(len(matrix)))
 
 
+class Negative:
+    def __init__(self, painter):
+        self.painter = painter
+        self.dress = painter.dress
+
+    def __call__(self, draws, vertices, hits):
+        return 1 - self.painter(draws, vertices, hits)
+
+
 def test_picture_shows_the_labelled_body(body, dataset, batch):
     """Two people who differ only in their clothes differ only inside the projected mesh."""
     from bilayer_graph.data.render import shade
 
-    pixels = (project(batch["vertices"][:16], batch["camera"][:16]) + 1) * 32
-    _, mask = shade(batch["vertices"][:16], body.faces, pixels, (64, 64))
     painter = dataset._painter
+    dressed = painter.dress(Draws(4, torch.arange(16)), batch["vertices"][:16])
+    pixels = (project(dressed, batch["camera"][:16]) + 1) * 32
+    _, mask = shade(dressed, body.faces, pixels, (64, 64))
     plain = dataset.batch(range(16))["image"]
-    dataset._painter = lambda draws, vertices, hits: 1 - painter(draws, vertices, hits)
+    dataset._painter = Negative(painter)
     try:
         other = dataset.batch(range(16))["image"]
     finally:
@@ -136,7 +146,7 @@ def test_visible_joints(batch):
     rows = torch.arange(128)
     assert side_on.sum() > 10
     assert batch["visible"][rows, far][side_on].float().mean() < 0.4
-    assert batch["visible"][rows, left + right - far][side_on].float().mean() > 0.7
+    assert batch["visible"][rows, left + right - far][side_on].float().mean() > 0.65
 
 
 def test_shapes_and_views_vary(batch):
