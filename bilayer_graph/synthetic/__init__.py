@@ -1,6 +1,7 @@
-"""Synthetic people to train on: poses, views, 2D joints as a detector finds them."""
+"""Synthetic people to train on: poses, views, 2D joints as a detector finds them, pictures."""
 
 from bilayer_graph.synthetic.geometry import GeometrySamples
 from bilayer_graph.synthetic.pose_bank import PoseBank
+from bilayer_graph.synthetic.scenes import Scenes
 
-__all__ = ["GeometrySamples", "PoseBank"]
+__all__ = ["GeometrySamples", "PoseBank", "Scenes"]

@@ -7,18 +7,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bilayer_graph.body import BodyModel, look_at
-from bilayer_graph.body.joints import COCO_NAMES, SMPL_JOINT_NAMES
-from bilayer_graph.body.reduced import PlacedBones, ReducedBody
+from bilayer_graph.body.reduced import ReducedBody
 from bilayer_graph.data.draws import Draws
 from bilayer_graph.synthetic.detections import crop_box, detect, perfect
+from bilayer_graph.synthetic.figures import facing, sample_figures
 from bilayer_graph.synthetic.pose_bank import PoseBank
-from bilayer_graph.synthetic.viewpoints import sample_orientations, sample_views
+from bilayer_graph.synthetic.viewpoints import sample_views
 
-_SHAPE_LIMIT = 2.5
 # Samples made together: smaller products of matrices are rounded another way.
 _FEWEST = 32
-_HEAD = SMPL_JOINT_NAMES.index("head")
-_FACE = COCO_NAMES.index("left_shoulder")
 
 
 class GeometrySamples(Dataset[dict[str, Tensor]]):
@@ -74,11 +71,11 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         return {name: values[: self.batch_size] for name, values in sample.items()}
 
     def _samples(self, draws: Draws) -> dict[str, Tensor]:
-        betas, bones = self._people(draws)
+        betas, bones, _ = sample_figures(draws, self.poses, self.body)
         joints, points = self.body.joints(bones), self.body.keypoints(bones)
         views = sample_views(draws, joints)
-        seen, facing = views.project(points), _facing(bones.turn)
-        detections = detect(draws, seen, facing) if self.noise else perfect(seen, facing)
+        seen, front = views.project(points), facing(bones.turn)
+        detections = detect(draws, seen, front) if self.noise else perfect(seen, front)
         centre, side = crop_box(detections)
         side = side * draws.uniform("zoom", low=0.93, high=1.09)
         centre = centre + 0.04 * draws.uniform("shift", 2, low=-1.0) * side.unsqueeze(1)
@@ -96,27 +93,6 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
             "half": side / 2,
         }
 
-    def _people(self, draws: Draws) -> tuple[Tensor, PlacedBones]:
-        betas = draws.normal("betas", self.body.num_betas).clamp(-_SHAPE_LIMIT, _SHAPE_LIMIT)
-        pose, postures = self.poses.sample(draws)
-        root = sample_orientations(draws, pose[:, 0], postures)
-        pose = torch.cat([root.unsqueeze(1), pose[:, 1:]], dim=1)
-        return betas, self.body.place(self.body.absolute(pose), betas)
-
 
 def _to_crop(points: Tensor, centre: Tensor, side: Tensor) -> Tensor:
     return 2 * (points - centre.unsqueeze(1)) / side.view(-1, 1, 1)
-
-
-def _facing(turn: Tensor) -> Tensor:
-    """Which keypoints the head does not hide from the camera, ``[B, 17]``."""
-    # Depth of the head's left and front axes: negative towards the camera.
-    left, front = turn[:, _HEAD, 2, 0], turn[:, _HEAD, 2, 2]
-    seen = torch.ones(len(turn), len(COCO_NAMES), dtype=torch.bool)
-    for place, name in enumerate(COCO_NAMES[:_FACE]):
-        side = {"left": left, "right": -left}.get(name.split("_")[0], torch.zeros_like(left))
-        if name.endswith("ear"):
-            seen[:, place] = side + 0.3 * front < 0.3
-        else:
-            seen[:, place] = front + 0.3 * side < 0.2
-    return seen

@@ -20,12 +20,12 @@ _PITCH, _HIGH_PITCH, _ROLL = math.radians(8), math.radians(32), math.radians(4)
 _NEAREST, _FARTHEST = 1.15, 10.0
 _ASIDE = (0.14, 0.10)
 _WEAK_SHARE = 0.1
-# No point comes nearer to the camera than this, in metres.
-_CLEARANCE = 0.25
+CLEARANCE = 0.25
+"""No point comes nearer to the camera than this, in metres."""
 
 
 def sample_orientations(draws: Draws, roots: Tensor, postures: Tensor) -> Tensor:
-    """Turn bodies in a y-up world into the axes of a camera that looks on from anywhere.
+    """Turn bodies within a y-up world: a slight lean, some lie down, a few tumble.
 
     Args:
         draws: Random numbers of B samples.
@@ -33,7 +33,7 @@ def sample_orientations(draws: Draws, roots: Tensor, postures: Tensor) -> Tensor
         postures: Which poses are everyday postures, ``[B]``: more of them lie down.
 
     Returns:
-        Rotations of the root joint in camera axes, ``[B, 3, 3]``.
+        Rotations of the root joint in a y-up world, ``[B, 3, 3]``.
     """
     lean = draws.normal("lean", 3) * torch.tensor([_LEAN, 0.0, _LEAN])
     body = axis_angle_to_matrix(lean) @ roots
@@ -43,14 +43,18 @@ def sample_orientations(draws: Draws, roots: Tensor, postures: Tensor) -> Tensor
     lying = about(0, flat) @ about(1, draws.uniform("spin", low=-math.pi, high=math.pi)) @ body
     body = torch.where((unit < share).view(-1, 1, 1), lying, body)
     tumbling = (unit > 1 - _TUMBLING_SHARE).view(-1, 1, 1)
-    body = torch.where(tumbling, _random_rotations(draws) @ body, body)
+    return torch.where(tumbling, _random_rotations(draws) @ body, body)
+
+
+def sample_cameras(draws: Draws) -> Tensor:
+    """Return rotations ``[B, 3, 3]`` from a y-up world to cameras that look on from anywhere."""
     pitch = torch.where(
         draws.chance("any pitch", 0.5),
         draws.uniform("high pitch", low=-_HIGH_PITCH, high=_HIGH_PITCH),
         draws.normal("pitch") * _PITCH,
     )
     heading = about(1, draws.uniform("heading", low=-math.pi, high=math.pi))
-    return about(2, draws.normal("roll") * _ROLL) @ about(0, pitch) @ UPRIGHT @ heading @ body
+    return about(2, draws.normal("roll") * _ROLL) @ about(0, pitch) @ UPRIGHT @ heading
 
 
 class PerspectiveViews(NamedTuple):
@@ -69,7 +73,7 @@ class PerspectiveViews(NamedTuple):
     def project(self, points: Tensor) -> Tensor:
         """Return ``x / z`` and ``y / z`` of points ``[B, N, 3]``."""
         moved = points + self.place.unsqueeze(1)
-        depth = moved[..., 2:].clamp_min(_CLEARANCE)
+        depth = moved[..., 2:].clamp_min(CLEARANCE)
         return moved[..., :2] / torch.where(
             self.weak.view(-1, 1, 1), self.depth.view(-1, 1, 1), depth
         )
@@ -82,16 +86,20 @@ def sample_views(draws: Draws, joints: Tensor) -> PerspectiveViews:
         draws: Random numbers of B samples.
         joints: Their joints in camera axes, ``[B, J, 3]``.
     """
-    low, high = joints.amin(1), joints.amax(1)
-    centre = (low + high) / 2
-    size = 1.2 * (high - low)[:, :2].amax(1).clamp_min(0.5)
-    unit = draws.uniform("distance")
-    depth = size * _NEAREST * (_FARTHEST / _NEAREST) ** unit
-    depth = torch.maximum(depth, centre[:, 2] - low[:, 2] + 0.7)
+    centre, depth = sample_depths(draws, joints)
     aside = draws.uniform("aside", 2, low=-1.0) * torch.tensor(_ASIDE)
     aside = aside * depth.clamp_max(8).unsqueeze(1)
     place = torch.cat([aside, depth.unsqueeze(1)], dim=1) - centre
     return PerspectiveViews(place, depth, draws.chance("weak perspective", _WEAK_SHARE))
+
+
+def sample_depths(draws: Draws, joints: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the middle ``[B, 3]`` of joints ``[B, J, 3]``, and its depth ``[B]``, in metres."""
+    low, high = joints.amin(1), joints.amax(1)
+    centre = (low + high) / 2
+    size = 1.2 * (high - low)[:, :2].amax(1).clamp_min(0.5)
+    depth = size * _NEAREST * (_FARTHEST / _NEAREST) ** draws.uniform("distance")
+    return centre, torch.maximum(depth, centre[:, 2] - low[:, 2] + 0.7)
 
 
 def about(axis: int, angle: Tensor) -> Tensor:
