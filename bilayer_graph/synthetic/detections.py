@@ -10,7 +10,8 @@ from torch import Tensor
 from bilayer_graph.body import COCO_LEFT_RIGHT, COCO_NAMES, COCO_TO_JOINTS
 from bilayer_graph.data.draws import Draws
 
-_LIMBS = list(COCO_TO_JOINTS)
+LIMBS = list(COCO_TO_JOINTS)
+"""Places of the limb joints among COCO's keypoints."""
 # Factor on the errors of each kind of keypoint.
 _FACTORS = {"ankle": 1.25, "wrist": 1.4, "knee": 1.0, "elbow": 1.1, "hip": 1.0, "shoulder": 0.8}
 _FACE_FACTOR = 0.6
@@ -57,7 +58,7 @@ def detect(draws: Draws, points: Tensor, facing: Tensor) -> Detections:
         points: True keypoints in COCO's order, any unit, ``[B, 17, 2]``.
         facing: Which keypoints the head does not hide, ``[B, 17]``: what is off the face is True.
     """
-    low, high = points[:, _LIMBS].amin(1), points[:, _LIMBS].amax(1)
+    low, high = points[:, LIMBS].amin(1), points[:, LIMBS].amax(1)
     box = 1.15 * (high - low).amax(1)
     hard = draws.uniform("difficulty") ** 1.5
     covered = _cover(draws, points, box)
@@ -75,9 +76,16 @@ def detect(draws: Draws, points: Tensor, facing: Tensor) -> Detections:
     missed = torch.where(clean, edge.cuts | ~facing, missed)
     missed = missed | (_FACE & draws.chance("no face", _FACELESS_SHARE, 1))
     confidence = torch.where(missed, 0.0, confidence)
-    lost = (confidence[:, _LIMBS] >= MIN_CONFIDENCE).sum(1, keepdim=True) < _FEWEST
-    found = torch.where(lost.unsqueeze(-1), points, found)
-    return Detections(found, torch.where(lost, (~_FACE).float(), confidence), hidden)
+    return keep_findable(points, Detections(found, confidence, hidden))
+
+
+def keep_findable(points: Tensor, detections: Detections) -> Detections:
+    """Give people with fewer than four confident limb joints their true limbs ``[B, 17, 2]``."""
+    confident = detections.confidence[:, LIMBS] >= MIN_CONFIDENCE
+    lost = confident.sum(1, keepdim=True) < _FEWEST
+    found = torch.where(lost.unsqueeze(-1), points, detections.points)
+    confidence = torch.where(lost, (~_FACE).float(), detections.confidence)
+    return Detections(found, confidence, detections.hidden)
 
 
 def perfect(points: Tensor, facing: Tensor) -> Detections:
@@ -90,8 +98,8 @@ def crop_box(detections: Detections) -> tuple[Tensor, Tensor]:
 
     1.4 times as wide as their longer extent, as :func:`bilayer_graph.pictures.keypoints_box`.
     """
-    hidden = (detections.confidence[:, _LIMBS] < MIN_CONFIDENCE).unsqueeze(-1)
-    points = detections.points[:, _LIMBS]
+    hidden = (detections.confidence[:, LIMBS] < MIN_CONFIDENCE).unsqueeze(-1)
+    points = detections.points[:, LIMBS]
     low = points.masked_fill(hidden, torch.inf).amin(1)
     high = points.masked_fill(hidden, -torch.inf).amax(1)
     return (low + high) / 2, 1.4 * (high - low).amax(1).clamp_min(1e-3)
@@ -111,13 +119,13 @@ class _Edge(NamedTuple):
         axis = draws.chance("edge below or above", 0.6).long()
         sign = torch.where(draws.chance("far edge", 0.75), 1.0, -1.0)
         along = points[count, :, axis]
-        limbs = along[:, _LIMBS]
+        limbs = along[:, LIMBS]
         end = torch.where(sign > 0, limbs.amax(1), limbs.amin(1))
         place = end - sign * box * draws.uniform("cut off", low=0.02, high=0.42)
         cuts = (along - place.unsqueeze(1)) * sign.unsqueeze(1) > 0
         cuts = cuts & draws.chance("truncated", _TRUNCATED_SHARE, 1)
         # Enough of the person stays inside.
-        cuts = cuts & ((~cuts[:, _LIMBS]).sum(1, keepdim=True) > _FEWEST)
+        cuts = cuts & ((~cuts[:, LIMBS]).sum(1, keepdim=True) > _FEWEST)
         return cls(axis, sign, place, cuts)
 
     def clip(self, draws: Draws, points: Tensor, box: Tensor) -> Tensor:
@@ -131,7 +139,7 @@ class _Edge(NamedTuple):
 def _cover(draws: Draws, points: Tensor, box: Tensor) -> Tensor:
     """Which keypoints a rectangle in front of the person covers, ``[B, 17]``."""
     size = box.unsqueeze(1) * draws.uniform("occluder", 2, low=0.2, high=0.6)
-    limb = torch.tensor(_LIMBS)[draws.integer("covered joint", len(_LIMBS))]
+    limb = torch.tensor(LIMBS)[draws.integer("covered joint", len(LIMBS))]
     centre = points[torch.arange(len(points)), limb]
     centre = centre + 0.08 * draws.normal("occluder place", 2) * box.unsqueeze(1)
     inside = ((points - centre.unsqueeze(1)).abs() < size.unsqueeze(1) / 2).all(-1)

@@ -9,11 +9,13 @@ from torch.utils.data import Dataset
 from bilayer_graph.body import BodyModel, look_at
 from bilayer_graph.body.reduced import ReducedBody
 from bilayer_graph.data.draws import Draws
-from bilayer_graph.synthetic.detections import crop_box, detect, perfect
+from bilayer_graph.synthetic.detections import Detections, crop_box, detect, perfect
 from bilayer_graph.synthetic.figures import facing, sample_figures
+from bilayer_graph.synthetic.noise_bank import NoiseBank
 from bilayer_graph.synthetic.pose_bank import PoseBank
 from bilayer_graph.synthetic.viewpoints import sample_views
 
+_BANK_SHARE = 0.6
 # Samples made together: smaller products of matrices are rounded another way.
 _FEWEST = 32
 
@@ -33,6 +35,7 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         batches: Number of items.
         seed: Seed of the samples.
         noise: Whether a detector found the keypoints; otherwise they are true.
+        bank: A real detector's errors, for 6 of 10 samples.
 
     Sample (float32, crop coordinates in [-1, 1], metres in camera axes, pelvis at the origin):
         - ``keypoints`` ``[B, 17, 3]``: x, y, confidence in COCO's order; zeros where missed.
@@ -52,6 +55,7 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         batches: int,
         seed: int = 0,
         noise: bool = True,
+        bank: NoiseBank | None = None,
     ) -> None:
         self.body = ReducedBody(body, vertex_index)
         self.poses = poses
@@ -59,6 +63,7 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         self.batches = batches
         self.seed = seed
         self.noise = noise
+        self.bank = bank
 
     def __len__(self) -> int:
         return self.batches
@@ -75,7 +80,7 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         joints, points = self.body.joints(bones), self.body.keypoints(bones)
         views = sample_views(draws, joints)
         seen, front = views.project(points), facing(bones.turn)
-        detections = detect(draws, seen, front) if self.noise else perfect(seen, front)
+        detections = self._detect(draws, seen, front)
         centre, side = crop_box(detections)
         side = side * draws.uniform("zoom", low=0.93, high=1.09)
         centre = centre + 0.04 * draws.uniform("shift", 2, low=-1.0) * side.unsqueeze(1)
@@ -92,6 +97,21 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
             "centre": centre,
             "half": side / 2,
         }
+
+    def _detect(self, draws: Draws, points: Tensor, front: Tensor) -> Detections:
+        if not self.noise:
+            return perfect(points, front)
+        detections = detect(draws, points, front)
+        if self.bank is None:
+            return detections
+        real = self.bank.detect(draws, points, front)
+        chosen = draws.chance("from the bank", _BANK_SHARE)
+        pairs = zip(real, detections, strict=True)
+        return Detections(*(_choose(chosen, *pair) for pair in pairs))
+
+
+def _choose(chosen: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    return torch.where(chosen.view(-1, *[1] * (first.dim() - 1)), first, second)
 
 
 def _to_crop(points: Tensor, centre: Tensor, side: Tensor) -> Tensor:
