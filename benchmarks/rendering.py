@@ -13,7 +13,7 @@ import time
 import torch
 
 from bilayer_graph.body import BodyModel
-from bilayer_graph.data import SyntheticBodies
+from bilayer_graph.synthetic import SyntheticBodies
 
 BATCH = 16
 

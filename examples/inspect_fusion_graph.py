@@ -36,10 +36,10 @@ from torch import Tensor
 
 from bilayer_graph.body import LEFT_RIGHT, SMPL_JOINT_NAMES, BodyModel, project
 from bilayer_graph.cli.numbers import picture_path
-from bilayer_graph.data.render import shade
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, Template, body_template, load_model
 from bilayer_graph.nn import BidirectionalFusionConv
+from bilayer_graph.render.clay import shade
 
 DIRECTIONS = ("drives", "informs")
 NEAR = 0.2

@@ -32,19 +32,20 @@ from torch.utils.data import DataLoader, Dataset
 
 from bilayer_graph.body import BodyModel, Skeleton, axis_angle_to_matrix, project
 from bilayer_graph.cli.numbers import picture_path, positive
-from bilayer_graph.data.backgrounds import sample_backgrounds
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.occluders import add_occluders
-from bilayer_graph.data.overlay import overlay
-from bilayer_graph.data.patterns import paint, sample_fabric
-from bilayer_graph.data.people import paint_pixels, see_joints
-from bilayer_graph.data.rasterizer import Hits, rasterize_hits
-from bilayer_graph.data.render import interpolate
-from bilayer_graph.data.shading import Light, Normals
-from bilayer_graph.data.views import sample_cameras
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.collapse import decimate
 from bilayer_graph.models import BilayerHMR, ModelConfig, assemble_model
+from bilayer_graph.render.clay import interpolate
+from bilayer_graph.render.normals import Normals
+from bilayer_graph.render.panels import overlay
+from bilayer_graph.render.rasterizer import Hits, rasterize_hits
+from bilayer_graph.synthetic.backgrounds import sample_backgrounds
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.light import Light
+from bilayer_graph.synthetic.occluders import add_occluders
+from bilayer_graph.synthetic.patterns import paint, sample_fabric
+from bilayer_graph.synthetic.people import paint_pixels, see_joints
+from bilayer_graph.synthetic.views import sample_cameras
 from bilayer_graph.training import metrics
 from bilayer_graph.training.evaluation import ERROR_NAMES, Batch, MeanBody, evaluate
 
@@ -243,7 +244,7 @@ def regressor(points: list[Point], vertices: np.ndarray, nearest: int = 32) -> n
 
 
 class Quadrupeds(Dataset[Batch]):
-    """Batches of rendered quadrupeds, with the entries of ``bilayer_graph.data.SyntheticBodies``.
+    """Batches of rendered quadrupeds, with the entries of ``SyntheticBodies``.
 
     Args:
         body: The quadruped.

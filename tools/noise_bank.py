@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from bilayer_graph.body import BodyModel
 from bilayer_graph.cli.numbers import positive
-from bilayer_graph.data.motion import read_poses
 from bilayer_graph.detection import DetectedPerson, MoveNetDetector
 from bilayer_graph.errors import InputError
+from bilayer_graph.synthetic.motion import read_poses
 from bilayer_graph.synthetic.noise_bank import (
     Observations,
     observe,

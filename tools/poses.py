@@ -21,8 +21,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bilayer_graph.body import SMPL_PARENTS, BodyModel, matrix_to_axis_angle
-from bilayer_graph.data.motion import read_poses
 from bilayer_graph.errors import InputError
+from bilayer_graph.synthetic.motion import read_poses
 
 # AMASS has these beside its motions; they hold a person's shape, and no poses.
 _NO_MOTION = ("shape.npz", "*_stagei.npz")

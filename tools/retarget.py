@@ -53,7 +53,7 @@ def retarget(bvh: Bvh, rest_joints: Tensor, frames: slice = slice(None)) -> Tens
 
     Returns:
         ``[F, 24, 3, 3]`` float64, relative to the parents, as in
-        :class:`~bilayer_graph.data.motion.MotionPoses`.
+        :class:`~bilayer_graph.synthetic.motion.MotionPoses`.
 
     Raises:
         InputError: The joints have unknown names, or the rest pose is no T-pose.

@@ -10,9 +10,8 @@ from torch.utils.data import DataLoader
 from bilayer_graph.body import BodyModel
 from bilayer_graph.cli.numbers import count, positive
 from bilayer_graph.cli.train import HELD_OUT_SEED, read_motion
-from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, PosedReadout, load_model
-from bilayer_graph.synthetic import GeometrySamples, PoseBank
+from bilayer_graph.synthetic import GeometrySamples, PoseBank, SyntheticBodies
 from bilayer_graph.training.evaluation import ERROR_NAMES, MeanBody, evaluate
 from bilayer_graph.training.lifted_errors import lifted_errors
 

@@ -9,11 +9,10 @@ from torch.utils.data import Dataset
 
 from bilayer_graph.body import BodyModel
 from bilayer_graph.cli.numbers import count, positive, rate, seed
-from bilayer_graph.data import SyntheticBodies
-from bilayer_graph.data.motion import read_poses
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import VARIANTS, BilayerHMR, build_model
-from bilayer_graph.synthetic import GeometrySamples, PoseBank
+from bilayer_graph.synthetic import GeometrySamples, PoseBank, SyntheticBodies
+from bilayer_graph.synthetic.motion import read_poses
 
 HELD_OUT_SEED = 1_000_003
 # Postures of held-out samples; a bank of the training's size is not needed.
@@ -33,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="CLIP",
         help="clips of --poses that are for validation only",
+    )
+    parser.add_argument(
+        "--noise-bank", type=Path, help="a detector's errors, as tools/noise_bank.py writes (small)"
     )
     parser.add_argument("--epochs", type=positive, default=6)
     parser.add_argument("--steps", type=positive, default=500, help="optimisation steps an epoch")
@@ -91,7 +93,10 @@ def _without_pictures(
     motion, held_out = read_motion(arguments.poses, arguments.hold_out)
     index, size = model.vertex_index, arguments.batch_size or 512
     poses = PoseBank(body, motion, seed=arguments.seed + 1)
-    samples = GeometrySamples(body, index, poses, size, total_steps, seed=arguments.seed + 1)
+    noise = NoiseBank.load(arguments.noise_bank) if arguments.noise_bank else None
+    samples = GeometrySamples(
+        body, index, poses, size, total_steps, seed=arguments.seed + 1, bank=noise
+    )
     bank = PoseBank(body, held_out, seed=HELD_OUT_SEED, postures=_HELD_OUT_POSTURES)
     batch = min(_VALIDATION_BATCH, arguments.validation)
     batches = -(-arguments.validation // batch)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from bilayer_graph.data.overlay import lay_over
 from bilayer_graph.person import Person
 from bilayer_graph.pictures import to_tensor
+from bilayer_graph.render.panels import lay_over
 
 MAX_SIDE = 1536
 """Longer side of the overlay in pixels: larger pictures are shrunk, which bounds the memory."""

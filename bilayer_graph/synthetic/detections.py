@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.body import COCO_LEFT_RIGHT, COCO_NAMES, COCO_TO_JOINTS
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 
 LIMBS = list(COCO_TO_JOINTS)
 """Places of the limb joints among COCO's keypoints."""

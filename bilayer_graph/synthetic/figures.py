@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bilayer_graph.body.joints import COCO_NAMES, SMPL_JOINT_NAMES
 from bilayer_graph.body.reduced import PlacedBones, ReducedBody
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.synthetic.pose_bank import PoseBank
 from bilayer_graph.synthetic.viewpoints import sample_cameras, sample_orientations
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.synthetic.viewpoints import CLEARANCE, sample_depths
 
 # Extent of the keypoints over the picture; from close by, the picture cuts people off.

@@ -8,8 +8,8 @@ from torch.utils.data import Dataset
 
 from bilayer_graph.body import BodyModel, look_at
 from bilayer_graph.body.reduced import ReducedBody
-from bilayer_graph.data.draws import Draws
 from bilayer_graph.synthetic.detections import Detections, crop_box, detect, perfect
+from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.synthetic.figures import facing, sample_figures
 from bilayer_graph.synthetic.noise_bank import NoiseBank
 from bilayer_graph.synthetic.pose_bank import PoseBank

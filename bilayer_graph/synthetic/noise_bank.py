@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bilayer_graph.body import COCO_NAMES
 from bilayer_graph.body.mirror import COCO_LEFT_RIGHT, mirror_keypoints
-from bilayer_graph.data.draws import Draws
 from bilayer_graph.errors import InputError
 from bilayer_graph.synthetic.detections import LIMBS, Detections, keep_findable
+from bilayer_graph.synthetic.draws import Draws
 
 # A draw is the nearest entry of a random one of so many parts: on average one of the 8 nearest.
 _PARTS = 8

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from bilayer_graph.body import BodyModel, axis_angle_to_matrix, mirror_rotations
 from bilayer_graph.body.joints import SMPL_JOINT_NAMES
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.poses import sample_poses
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.poses import sample_poses
 
 # Shares of real poses, of recombined ones and of the sampler's, where real poses are given.
 SHARES = (0.45, 0.2, 0.35)

@@ -12,17 +12,17 @@ from torch.utils.data import Dataset
 from bilayer_graph.body import BodyModel
 from bilayer_graph.body.joints import COCO_NAMES
 from bilayer_graph.body.reduced import ReducedBody
-from bilayer_graph.data.backgrounds import sample_backgrounds
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.ground import Ground, Pinhole, sample_ground
-from bilayer_graph.data.occluders import add_occluders
-from bilayer_graph.data.people import Painter, paint_pixels, see_joints
-from bilayer_graph.data.rasterizer import Hits, rasterize_hits
-from bilayer_graph.data.sensor import Sensor
-from bilayer_graph.data.shading import Light
+from bilayer_graph.render.rasterizer import Hits, rasterize_hits
+from bilayer_graph.synthetic.backgrounds import sample_backgrounds
+from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.synthetic.figures import facing, sample_figures
 from bilayer_graph.synthetic.framing import Framing, sample_framing
+from bilayer_graph.synthetic.ground import Ground, Pinhole, sample_ground
+from bilayer_graph.synthetic.light import Light
+from bilayer_graph.synthetic.occluders import add_occluders
+from bilayer_graph.synthetic.people import Painter, paint_pixels, see_joints
 from bilayer_graph.synthetic.pose_bank import PoseBank
+from bilayer_graph.synthetic.sensor import Sensor
 
 SIZES = (
     *((256, 256), (320, 320), (384, 384), (320, 240), (240, 320), (427, 320)),

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bilayer_graph.body import UPRIGHT, axis_angle_to_matrix
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 
 _LEAN = math.radians(5)
 _LYING_POSTURE_SHARE, _LYING_SHARE = 0.12, 0.05

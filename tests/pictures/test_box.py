@@ -3,7 +3,6 @@ import torch
 
 from bilayer_graph.body import BodyModel, project
 from bilayer_graph.body.joints import COCO_TO_JOINTS
-from bilayer_graph.data import SyntheticBodies
 from bilayer_graph.errors import InputError
 from bilayer_graph.pictures import (
     keypoints_box,
@@ -14,6 +13,7 @@ from bilayer_graph.pictures import (
     to_pixels,
 )
 from bilayer_graph.pictures.box import BOX_MARGIN
+from bilayer_graph.synthetic import SyntheticBodies
 
 
 def twelve():

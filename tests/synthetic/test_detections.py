@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from bilayer_graph.body import COCO_LEFT_RIGHT, COCO_NAMES, COCO_TO_JOINTS
-from bilayer_graph.data.draws import Draws
 from bilayer_graph.synthetic import detections
 from bilayer_graph.synthetic.detections import Detections, crop_box, detect, perfect
+from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.testing import assert_close
 
 COUNT = 20_000

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from bilayer_graph.body import COCO_LEFT_RIGHT
-from bilayer_graph.data.draws import Draws
 from bilayer_graph.errors import InputError
 from bilayer_graph.synthetic import GeometrySamples, NoiseBank
 from bilayer_graph.synthetic.detections import LIMBS
+from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.synthetic.noise_bank import (
     Observations,
     limb_box,

@@ -5,8 +5,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from bilayer_graph.body import SMPL_JOINT_NAMES, BodyModel, axis_angle_to_matrix, mirror_rotations
-from bilayer_graph.data.draws import Draws
 from bilayer_graph.synthetic import PoseBank
+from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.testing import assert_close, sample_features
 
 COUNT = 3000

@@ -5,11 +5,11 @@ import torch
 
 from bilayer_graph.body.joints import COCO_TO_JOINTS
 from bilayer_graph.body.reduced import ReducedBody
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.ground import Pinhole, sample_ground
 from bilayer_graph.synthetic import Scenes
+from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.synthetic.figures import sample_figures
 from bilayer_graph.synthetic.framing import Framing, sample_framing
+from bilayer_graph.synthetic.ground import Pinhole, sample_ground
 from bilayer_graph.synthetic.scenes import perspective_hits
 
 SIZES = ((96, 96), (128, 72), (72, 128))

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from bilayer_graph.body import UPRIGHT
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.synthetic.viewpoints import (
     PerspectiveViews,
     about,

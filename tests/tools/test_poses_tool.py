@@ -8,7 +8,7 @@ from joint_names import TABLES
 from retarget import retarget
 from scipy.spatial.transform import Rotation
 
-from bilayer_graph.data.motion import read_poses
+from bilayer_graph.synthetic.motion import read_poses
 
 
 def run(source, out, *words):

@@ -25,7 +25,7 @@ def total_loss(out: HMROutput, batch: Batch, vertex_index: Tensor) -> dict[str, 
 
     Args:
         out: What the model says.
-        batch: Samples as :class:`~bilayer_graph.data.SyntheticBodies` gives them.
+        batch: Samples as :class:`~bilayer_graph.synthetic.SyntheticBodies` gives them.
         vertex_index: Row of the full mesh that each predicted vertex is.
     """
     true2d = batch["keypoints_true"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 
 _KINDS = {"plain": 6.0, "across": 2.0, "along": 1.0, "checks": 1.5, "dots": 1.0, "mottled": 1.5}
 

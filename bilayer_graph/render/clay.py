@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bilayer_graph.data.rasterizer import Hits, rasterize_hits
-from bilayer_graph.data.shading import Normals
+from bilayer_graph.render.normals import Normals
+from bilayer_graph.render.rasterizer import Hits, rasterize_hits
 
 _CLAY = (0.80, 0.76, 0.72)
 # From above, left of the viewer; camera axes.

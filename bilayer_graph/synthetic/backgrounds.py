@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.ground import Ground, paint_ground
-from bilayer_graph.data.patterns import hue_to_rgb
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.ground import Ground, paint_ground
+from bilayer_graph.synthetic.patterns import hue_to_rgb
 
 _THINGS = 6
 _BLOBS = 4

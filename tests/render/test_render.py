@@ -5,8 +5,8 @@ import torch
 import trimesh
 
 from bilayer_graph.body import project
-from bilayer_graph.data.render import shade as shade_pixels
-from bilayer_graph.data.shading import Normals
+from bilayer_graph.render.clay import shade as shade_pixels
+from bilayer_graph.render.normals import Normals
 
 SPHERE = trimesh.creation.icosphere(subdivisions=4)
 

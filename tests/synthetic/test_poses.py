@@ -8,11 +8,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from bilayer_graph.body import SMPL_PARENTS, BodyModel
-from bilayer_graph.data.anatomy import BODY_JOINTS, joint_limits, mirror_pose, to_matrices
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.everyday_poses import ARMS, STANCES
-from bilayer_graph.data.poses import sample_angles, sample_poses
-from bilayer_graph.data.self_contact import penetration
+from bilayer_graph.synthetic.anatomy import BODY_JOINTS, joint_limits, mirror_pose, to_matrices
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.everyday_poses import ARMS, STANCES
+from bilayer_graph.synthetic.poses import sample_angles, sample_poses
+from bilayer_graph.synthetic.self_contact import penetration
 
 ARM_JOINTS = ("collar", "shoulder", "elbow", "wrist", "hand")
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from bilayer_graph.body import BodyModel
-from bilayer_graph.data.clothes import Landmarks, Outfit
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.people import Painter
-from bilayer_graph.data.volume import sample_volume
+from bilayer_graph.synthetic.clothes import Landmarks, Outfit
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.people import Painter
+from bilayer_graph.synthetic.volume import sample_volume
 
 
 @pytest.fixture(scope="module")

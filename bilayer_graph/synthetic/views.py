@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 
 _LYING_SHARE = 0.12
 # Cut-outs with part of the person outside the frame.

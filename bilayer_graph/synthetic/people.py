@@ -7,12 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bilayer_graph.body.body_model import BodyModel
-from bilayer_graph.data.clothes import Landmarks, Outfit
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.rasterizer import Hits
-from bilayer_graph.data.render import interpolate
-from bilayer_graph.data.shading import Light, Normals
-from bilayer_graph.data.volume import sample_volume
+from bilayer_graph.render.clay import interpolate
+from bilayer_graph.render.normals import Normals
+from bilayer_graph.render.rasterizer import Hits
+from bilayer_graph.synthetic.clothes import Landmarks, Outfit
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.light import Light
+from bilayer_graph.synthetic.volume import sample_volume
 
 
 class Painter:

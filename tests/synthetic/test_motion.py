@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from bilayer_graph.data import motion
-from bilayer_graph.data.motion import read_poses
 from bilayer_graph.errors import InputError
+from bilayer_graph.synthetic import motion
+from bilayer_graph.synthetic.motion import read_poses
 
 
 def vectors(count: int, width: int, dtype=np.float64) -> np.ndarray:

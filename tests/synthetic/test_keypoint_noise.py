@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bilayer_graph.body.joints import JOINT_NAMES, LEFT_RIGHT
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.keypoint_noise import detect_keypoints
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.keypoint_noise import detect_keypoints
 
 COUNT, BOX = 20000, 1.6
 

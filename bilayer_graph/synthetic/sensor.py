@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 
 # Noise is cut from one fixed tile at a random place: a fresh draw a pixel would cost more than
 # the rendering.

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from bilayer_graph.body import HUMAN, Skeleton
-from bilayer_graph.data.render import shade
+from bilayer_graph.render.clay import shade
 
 _LEFT, _MIDDLE, _RIGHT = (66, 135, 245), (240, 200, 60), (235, 87, 87)
 _SIDE = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])

@@ -11,15 +11,15 @@ from torch.utils.data import Dataset
 from bilayer_graph.body.body_model import BodyModel
 from bilayer_graph.body.camera import project
 from bilayer_graph.body.joints import JOINT_NAMES
-from bilayer_graph.data.backgrounds import sample_backgrounds
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.keypoint_noise import detect_keypoints
-from bilayer_graph.data.occluders import add_occluders
-from bilayer_graph.data.people import Painter, paint_pixels, see_joints
-from bilayer_graph.data.poses import sample_poses
-from bilayer_graph.data.rasterizer import rasterize_hits
-from bilayer_graph.data.sensor import Sensor
-from bilayer_graph.data.views import sample_cameras, sample_orientations
+from bilayer_graph.render.rasterizer import rasterize_hits
+from bilayer_graph.synthetic.backgrounds import sample_backgrounds
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.keypoint_noise import detect_keypoints
+from bilayer_graph.synthetic.occluders import add_occluders
+from bilayer_graph.synthetic.people import Painter, paint_pixels, see_joints
+from bilayer_graph.synthetic.poses import sample_poses
+from bilayer_graph.synthetic.sensor import Sensor
+from bilayer_graph.synthetic.views import sample_cameras, sample_orientations
 
 # Pictures rendered together: larger blocks fall out of a CPU's cache.
 _BLOCK = 16

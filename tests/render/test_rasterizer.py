@@ -5,7 +5,7 @@ import pytest
 import torch
 import trimesh
 
-from bilayer_graph.data.rasterizer import _sortable, rasterize, rasterize_hits
+from bilayer_graph.render.rasterizer import _sortable, rasterize, rasterize_hits
 
 
 def loop_rasterize(points, depth, faces, height, width, cull_back):
@@ -148,7 +148,7 @@ def test_depth_keys_sort_like_the_depths(device):
 def test_blocks_of_pairs_change_nothing(pairs, monkeypatch):
     vertices, points, faces = sphere(2, 32)
     whole = rasterize(points, vertices[..., 2], faces, 32, 32)
-    monkeypatch.setattr("bilayer_graph.data.rasterizer._PAIRS", pairs)
+    monkeypatch.setattr("bilayer_graph.render.rasterizer._PAIRS", pairs)
     for one, other in zip(whole, rasterize(points, vertices[..., 2], faces, 32, 32), strict=True):
         assert torch.equal(one, other)
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.patterns import Fabric, paint, sample_fabric
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.patterns import Fabric, paint, sample_fabric
 
 _SHARE = 0.3
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 
 # Share of upward light below which a lamp casts no shadow on the floor, but far away.
 _STEEPEST = 0.35

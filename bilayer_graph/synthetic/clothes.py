@@ -9,8 +9,8 @@ from torch import Tensor
 
 from bilayer_graph.body.body_model import BodyModel
 from bilayer_graph.body.joints import COCO_NAMES, SMPL_JOINT_NAMES
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.patterns import Fabric, paint, sample_colour, sample_fabric
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.patterns import Fabric, paint, sample_colour, sample_fabric
 
 # A sample lies between two neighbours.
 _SKIN = (

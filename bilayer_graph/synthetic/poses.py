@@ -8,16 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bilayer_graph.data.anatomy import (
+from bilayer_graph.synthetic.anatomy import (
     BODY_JOINTS,
     joint_limits,
     mirror_pose,
     mirror_right,
     to_matrices,
 )
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.everyday_poses import ARMS, STANCES, Range
-from bilayer_graph.data.self_contact import penetration
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.everyday_poses import ARMS, STANCES, Range
+from bilayer_graph.synthetic.self_contact import penetration
 
 # Candidates a sample: the first whose limbs stay out of the body is taken, else the least bad one.
 _TRIES = 4

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bilayer_graph.body import HUMAN, Skeleton, project
-from bilayer_graph.data.overlay import overlay
+from bilayer_graph.render.panels import overlay
 from bilayer_graph.testing import sphere_mesh
 
 BLUE, YELLOW, RED = (66, 135, 245), (240, 200, 60), (235, 87, 87)

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import torch
 
-from bilayer_graph.data.draws import Draws, _mix
+from bilayer_graph.synthetic.draws import Draws, _mix
 
 
 def python_splitmix(x):

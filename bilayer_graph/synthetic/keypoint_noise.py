@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.body.joints import JOINT_NAMES, LEFT_RIGHT
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.draws import Draws
 
 # Standard deviations of small and coarse errors, in units of the box around the person.
 _SHARP, _COARSE = 0.0145, 0.075

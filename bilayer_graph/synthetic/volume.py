@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bilayer_graph.data.clothes import Outfit
-from bilayer_graph.data.draws import Draws
+from bilayer_graph.synthetic.clothes import Outfit
+from bilayer_graph.synthetic.draws import Draws
 
 # Metres off the skin, at most: tight sports clothes to wide trousers.
 _SHIRT, _TROUSERS, _HAIR, _SHOE = 0.035, 0.045, 0.03, 0.008

@@ -6,9 +6,9 @@ from torch.utils.data import DataLoader
 
 from bilayer_graph.body import BodyModel, project
 from bilayer_graph.body.joints import JOINT_NAMES
-from bilayer_graph.data import SyntheticBodies
-from bilayer_graph.data.draws import Draws
-from bilayer_graph.data.views import sample_orientations
+from bilayer_graph.synthetic import SyntheticBodies
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.views import sample_orientations
 
 SHAPES = {
     "image": (3, 64, 64),
@@ -107,7 +107,7 @@ class Negative:
 
 def test_picture_shows_the_labelled_body(body, dataset, batch):
     """Two people who differ only in their clothes differ only inside the projected mesh."""
-    from bilayer_graph.data.render import shade
+    from bilayer_graph.render.clay import shade
 
     painter = dataset._painter
     dressed = painter.dress(Draws(4, torch.arange(16)), batch["vertices"][:16])
