@@ -11,7 +11,7 @@ from bilayer_graph.body import BodyModel
 from bilayer_graph.cli.numbers import count, positive, rate, seed
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import VARIANTS, BilayerHMR, build_model
-from bilayer_graph.synthetic import GeometrySamples, PoseBank, SyntheticBodies
+from bilayer_graph.synthetic import GeometrySamples, NoiseBank, PoseBank, SyntheticBodies
 from bilayer_graph.synthetic.motion import read_poses
 
 HELD_OUT_SEED = 1_000_003
