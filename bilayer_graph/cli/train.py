@@ -93,15 +93,16 @@ def _without_pictures(
     motion, held_out = read_motion(arguments.poses, arguments.hold_out)
     index, size = model.vertex_index, arguments.batch_size or 512
     poses = PoseBank(body, motion, seed=arguments.seed + 1)
-    noise = NoiseBank.load(arguments.noise_bank) if arguments.noise_bank else None
+    noise_bank = NoiseBank.load(arguments.noise_bank) if arguments.noise_bank else None
+    batches = total_steps * _devices()
     samples = GeometrySamples(
-        body, index, poses, size, total_steps, seed=arguments.seed + 1, bank=noise
+        body, index, poses, size, batches, seed=arguments.seed + 1, bank=noise_bank
     )
     bank = PoseBank(body, held_out, seed=HELD_OUT_SEED, postures=_HELD_OUT_POSTURES)
     batch = min(_VALIDATION_BATCH, arguments.validation)
-    batches = -(-arguments.validation // batch)
+    held_batches = -(-arguments.validation // batch)
     validation: list[Dataset[Any]] = [
-        GeometrySamples(body, index, bank, batch, batches, HELD_OUT_SEED, noise)
+        GeometrySamples(body, index, bank, batch, held_batches, HELD_OUT_SEED, noise)
         for noise in (False, True)
     ]
     task = LiftingTraining(model, body, arguments.lr or 1.5e-3, total_steps)
@@ -115,12 +116,16 @@ def _with_pictures(
     from bilayer_graph.training.lightning import BilayerTraining
 
     size = arguments.batch_size or 32
-    # As many for each of several devices.
-    number = total_steps * size * max(1, torch.cuda.device_count())
+    number = total_steps * size * _devices()
     training_set = SyntheticBodies(body, number, model.image_size, seed=arguments.seed)
     held_out = SyntheticBodies(body, arguments.validation, model.image_size, seed=HELD_OUT_SEED)
     task = BilayerTraining(model, body, arguments.lr or 2e-3, total_steps)
     return task, training_set, [held_out], size
+
+
+def _devices() -> int:
+    """Number of devices that samples are needed for, as many for each."""
+    return max(1, torch.cuda.device_count())
 
 
 def read_motion(

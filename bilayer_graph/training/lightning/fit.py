@@ -3,7 +3,6 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
@@ -99,10 +98,6 @@ def fit(
         InputError: If a file cannot be written, a checkpoint is of another training, or the loss
             is not finite.
     """
-    workers: dict[str, Any] = {
-        "num_workers": run.workers,
-        "persistent_workers": run.workers > 0,
-    }
     trainer = pl.Trainer(
         max_epochs=run.epochs,
         precision=run.precision,
@@ -120,16 +115,13 @@ def fit(
         log_every_n_steps=10,
         use_distributed_sampler=False,
     )
-    size = run.steps * (batch_size or 1)
-    sampler = FreshSamples(size, trainer.global_rank, trainer.world_size)
-    loader = DataLoader(training_set, batch_size, sampler=sampler, **workers)
-    validation = [DataLoader(held_out, batch_size, **workers) for held_out in validation_sets]
+    samples = _Samples(run, training_set, validation_sets, batch_size)
     last = run.out / CHECKPOINT if run.resume else None
     with warnings.catch_warnings():
         # One process makes the samples of small trainings faster than several do.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         try:
-            trainer.fit(task, loader, validation, ckpt_path=last, weights_only=True)
+            trainer.fit(task, datamodule=samples, ckpt_path=last, weights_only=True)
         except OSError as error:
             remedy = "Make room or give another folder; --resume goes on from the last checkpoint"
             raise InputError("--out", run.out, f"cannot be written ({error})", remedy) from error
@@ -139,6 +131,50 @@ def fit(
             remedy = "Give the options of that training, or train without --resume"
             problem = f"of another training ({str(error).splitlines()[0]})"
             raise InputError("--resume", last, problem, remedy) from error
+
+
+class _Samples(pl.LightningDataModule):
+    """The loaders of a training; made on each device, where its number is known."""
+
+    def __init__(
+        self,
+        run: Run,
+        training_set: Dataset[Any],
+        validation_sets: list[Dataset[Any]],
+        batch_size: int | None,
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self.training_set = training_set
+        self.validation_sets = validation_sets
+        self.batch_size = batch_size
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return the batches of this device."""
+        trainer = self.trainer
+        assert trainer is not None
+        size = self.run.steps * (self.batch_size or 1)
+        sampler = FreshSamples(size, trainer.global_rank, trainer.world_size)
+        # Lightning sets the epoch that a training goes on with only after the first indices are
+        # taken. The current epoch still counts those that are done one too low.
+        sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
+        return self._loader(self.training_set, sampler)
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        """Return the held-out batches."""
+        return [self._loader(held_out) for held_out in self.validation_sets]
+
+    def _loader(
+        self, samples: Dataset[Any], sampler: FreshSamples | None = None
+    ) -> DataLoader[Any]:
+        workers = self.run.workers
+        return DataLoader(
+            samples,
+            self.batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
 
 
 class ExportWeights(Callback):
@@ -180,7 +216,7 @@ def _check_checkpoint(last: Path) -> None:
         raise InputError("--resume", last, "no such checkpoint", remedy)
     try:
         state = torch.load(last, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, UnpicklingError, ValueError) as error:
+    except Exception as error:  # bytes that are no pickle end in errors of any kind
         raise InputError("--resume", last, "truncated, or no checkpoint", remedy) from error
     if not isinstance(state, dict) or "pytorch-lightning_version" not in state:
         raise InputError("--resume", last, "no checkpoint of a training", remedy)
