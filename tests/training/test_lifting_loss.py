@@ -173,7 +173,10 @@ def test_the_mean_model_follows_the_weights(monkeypatch):
     expected, seen = task.model.get_parameter(name).detach().clone(), []
     task.on_before_optimizer_step = lambda _: None
     task.on_train_batch_end, moved = (
-        lambda *given: (moved(*given), seen.append(task.model.get_parameter(name).detach().clone())),
+        lambda *given: (
+            moved(*given),
+            seen.append(task.model.get_parameter(name).detach().clone()),
+        ),
         task.on_train_batch_end,
     )
     steps.run(monkeypatch)
