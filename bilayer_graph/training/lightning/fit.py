@@ -157,7 +157,8 @@ class _Samples(pl.LightningDataModule):
         sampler = FreshSamples(size, trainer.global_rank, trainer.world_size)
         # Lightning sets the epoch that a training goes on with only after the first indices are
         # taken. The current epoch still counts those that are done one too low.
-        sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        sampler.set_epoch(progress.processed)
         return self._loader(self.training_set, sampler)
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
