@@ -11,6 +11,7 @@ from bilayer_graph.synthetic.draws import Draws
 from bilayer_graph.synthetic.viewpoints import (
     PerspectiveViews,
     about,
+    sample_cameras,
     sample_orientations,
     sample_views,
 )
@@ -31,7 +32,8 @@ def test_about_an_axis_is_scipys(axis):
 
 def orientations(postures):
     roots = torch.eye(3).expand(COUNT, 3, 3)
-    return sample_orientations(DRAWS, roots, torch.full((COUNT,), postures))
+    body = sample_orientations(DRAWS, roots, torch.full((COUNT,), postures))
+    return sample_cameras(DRAWS) @ body
 
 
 @pytest.mark.parametrize(("postures", "lying"), [(False, 0.05), (True, 0.12)])
@@ -59,7 +61,8 @@ def test_roots_turn_with_the_world():
     turned = Rotation.random(COUNT, random_state=0).as_matrix()
     roots = torch.from_numpy(turned).float()
     postures = torch.zeros(COUNT, dtype=torch.bool)
-    assert_close(sample_orientations(DRAWS, roots, postures), orientations(False) @ roots)
+    seen = sample_cameras(DRAWS) @ sample_orientations(DRAWS, roots, postures)
+    assert_close(seen, orientations(False) @ roots)
 
 
 def test_projection_by_hand():
