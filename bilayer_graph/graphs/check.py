@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from bilayer_graph.errors import InputError
 
@@ -90,7 +91,7 @@ def _check_inside(name: str, edge_index: Tensor, size: tuple[int, int]) -> None:
 
 def readable(tensor: Tensor) -> bool:
     """Return whether a check may look at values: not while a graph is compiled or captured."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or transformed():
         return False
     return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
 
@@ -105,6 +106,11 @@ def check_indices(name: str, indices: Tensor) -> None:
     """Raise :class:`InputError` unless a tensor is of an integer dtype."""
     if indices.dtype not in _INTEGERS:
         raise InputError(name, indices.dtype, "not indices", "Give int64 or another integer dtype")
+
+
+def transformed() -> bool:
+    """Return whether ``torch.func`` or a forward-mode derivative is at work."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def check_weights(name: str, weight: Tensor, num_edges: int) -> None:

@@ -53,8 +53,12 @@ class StaticGraph(torch.nn.Module):
         size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(edge_weight, Tensor):
+            edge_weight = edge_weight.detach()
         matrix = adjacency(edge_index, edge_weight, size)
-        for name, tensor in matrix._replace(value=matrix.value.detach())._asdict().items():
+        if matrix.value.requires_grad:
+            matrix = matrix._replace(value=matrix.value.detach())
+        for name, tensor in matrix._asdict().items():
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(self) -> SparseMatrix:

@@ -68,11 +68,11 @@ class GCNBlock(Bottleneck):
         if target is None:
             remedy = "Give features of the target nodes too"
             raise InputError("x[1]", None, "the residual comes from the targets", remedy)
-        if batch is None and batch_size is None and source is target:
-            self._warn_of_union(source, edge_index)
         source_batch, target_batch = batch if isinstance(batch, tuple) else (batch, batch)
         narrow = self.narrow(source, source_batch, batch_size)
         out = self.conv((narrow, target), edge_index, edge_weight)
+        if batch is None and batch_size is None and source is target:
+            self._warn_of_union(source, edge_index)
         return self.skip(target) + self.widen(out, target_batch, batch_size)
 
     def _warn_of_union(self, x: Tensor, edges: Adj | SparseMatrix) -> None:

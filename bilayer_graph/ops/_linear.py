@@ -1,5 +1,6 @@
 """The linear layer, by the fastest product of the processor."""
 
+import math
 from typing import Any
 
 import torch
@@ -61,7 +62,9 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     x, weight = ctx.saved_tensors
-    rows, grad_rows = (each.unsqueeze(0).flatten(end_dim=-2) for each in (x, grad))
+    # Not -1, which says nothing where there are no channels.
+    number = math.prod(x.shape[:-1])
+    rows, grad_rows = (each.reshape(number, each.size(-1)) for each in (x, grad))
     to_x, to_weight, to_bias = ctx.needs_input_grad
     return (
         linear(grad, weight.t()) if to_x else None,

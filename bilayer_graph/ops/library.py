@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from bilayer_graph.graphs.check import transformed
 
 LIBRARY = torch.library.Library("bilayer_graph", "DEF")
 
@@ -49,11 +50,7 @@ def needs_plain_torch() -> bool:
     The ONNX export, ``torch.func`` and forward-mode derivatives know no others; the last would take
     the derivative of one of ours for 0.
     """
-    return (
-        torch.onnx.is_in_onnx_export()
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-    )
+    return torch.onnx.is_in_onnx_export() or transformed()
 
 
 def own(tensor: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:

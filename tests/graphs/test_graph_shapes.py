@@ -104,7 +104,7 @@ def test_directed_edges_stay_directed():
         ({"edge_index": VERTICES[:, :2].t()}, r"^levels\[0\]\.edge_index=torch\.float32: not ind"),
         (
             {"edge_index": torch.tensor([[0], [42]])},
-            r"^levels\[0\]\.edge_index=indices 0\.\.42: a graph of 42 nodes has indices 0\.\.41",
+            r"^levels\[0\]\.edge_index=target nodes 42\.\.42: the graph has 42 target nodes",
         ),
         (
             {"edge_index": torch.tensor([[0], [1]]), "edge_weight": torch.ones(2)},

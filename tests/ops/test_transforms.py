@@ -103,6 +103,25 @@ def test_second_derivatives_by_torch_func(name):
 
 
 @EACH
+def test_linearized(name):
+    function, x = problem(name)
+    direction = draw(*x.shape, seed=8)
+    _, linear = torch.func.linearize(function, x)
+    assert_close(linear(direction), (gradient(function, x) * direction).sum())
+
+
+@EACH
+def test_many_upstream_gradients_at_once(name):
+    function, shape = FUNCTIONS[name]
+    x = draw(*shape, seed=7).clone().requires_grad_()
+    out = function(x)
+    upstream = draw(3, *out.shape, seed=8)
+    (got,) = torch.autograd.grad(out, x, upstream, is_grads_batched=True, retain_graph=True)
+    loop = [torch.autograd.grad(out, x, each, retain_graph=True)[0] for each in upstream]
+    assert_close(got, torch.stack(loop))
+
+
+@EACH
 def test_a_result_may_be_changed_in_place(name):
     function, shape = FUNCTIONS[name]
     x = draw(*shape, seed=7).clone().requires_grad_()
