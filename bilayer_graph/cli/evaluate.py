@@ -49,14 +49,15 @@ def print_lifting(model: BilayerHMR, body: BodyModel, arguments: argparse.Namesp
     """Print the errors of a model on people without pictures."""
     _, motion = read_motion(arguments.poses, arguments.hold_out)
     clips = f"{len(arguments.hold_out)} clips and postures" if arguments.hold_out else "postures"
-    print(f"{arguments.samples} people of {clips}, {arguments.seeds} sets: mean ± spread of sets")
-    batches = -(-arguments.samples // _BATCH)
+    size = min(_BATCH, arguments.samples)
+    batches = -(-arguments.samples // size)
+    print(f"{batches * size} people of {clips}, {arguments.seeds} sets: mean ± spread of sets")
     for name, noise in (("true 2D", False), ("noisy 2D", True)):
         sets: list[dict[str, float]] = []
         for number in range(arguments.seeds):
             seed = HELD_OUT_SEED + number
             poses = PoseBank(body, motion, seed=seed, postures=4000)
-            samples = GeometrySamples(body, model.vertex_index, poses, _BATCH, batches, seed, noise)
+            samples = GeometrySamples(body, model.vertex_index, poses, size, batches, seed, noise)
             rows = [
                 lifted_errors(model, body, samples[i], not arguments.plain, not arguments.plain)
                 for i in range(batches)
