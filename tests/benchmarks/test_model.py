@@ -12,6 +12,7 @@ from products import multiply_adds, record, replay
 from torch.utils.flop_counter import FlopCounterMode
 
 from bilayer_graph.graphs import mesh_graph, skeleton_graph
+from bilayer_graph.models import SMALL, VARIANTS, ModelConfig
 from bilayer_graph.nn import BidirectionalFusionConv, BilayerBlock, StaticGraph
 from bilayer_graph.ops import fusion_product, sparse_matrix, spmm
 from bilayer_graph.testing import (
@@ -20,7 +21,6 @@ from bilayer_graph.testing import (
     random_graph,
     sample_bipartite,
     sample_features,
-    sighted,
     sphere_mesh,
 )
 
@@ -211,25 +211,44 @@ def test_head_is_the_model_without_encoder_and_regressor():
     for part, expected in zip(out, (whole.joints, whole.vertices, whole.camera), strict=True):
         assert torch.equal(part, expected)
     learned = sum(p.numel() for p in head.parameters)
-    others = [*wide.encoder.parameters(), *wide.regressor.parameters()]
+    others = [*wide.encoder.parameters(), *wide.readout.regressor.parameters()]
     assert learned == sum(p.numel() for p in wide.parameters()) - sum(p.numel() for p in others)
 
 
-def test_whole_model():
+PICTURES = ModelConfig(
+    backbone="mobilenet_v2",
+    image_size=64,
+    num_vertices=431,
+    channels=32,
+    num_blocks=1,
+    hidden=32,
+)
+
+
+@pytest.mark.parametrize("config", [SMALL, PICTURES], ids=["keypoints", "picture"])
+def test_whole_model(config, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "small", config)
     torch.manual_seed(0)
     small = SUBJECTS["small"](CPU)
-    assert (small.op, small.vertices, small.channels) == ("small model", 431, 128)
+    assert (small.op, small.vertices, small.channels) == ("small model", 431, config.channels)
     assert {*small.parameters} == {*small.module.parameters()}
-    image, keypoints = small.inputs(2)
-    assert image.shape == (2, 3, 128, 128)
-    sighted(small.module)
+    given = small.inputs(2)
+    if config == PICTURES:
+        assert [x.shape for x in given] == [(2, 3, 64, 64), (2, 12, 3)]
+    else:
+        assert [x.shape for x in given] == [(2, 17, 3)]
+    for parameter in small.parameters:
+        # What a new model has at zero hides what comes before it.
+        if parameter.dim() > 1 and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.01)
     before = [parameter.clone() for parameter in small.parameters]
-    model.training_task(small.run, (image, keypoints), small)()
+    model.training_task(small.run, given, small)()
     for old, new in zip(before, small.parameters, strict=True):
         assert not torch.equal(old, new)
         assert new.grad is None
+    image = given if config == PICTURES else (None, *given)
     with torch.no_grad():
-        out, named = small.run(image, keypoints), vars(small.module(image, keypoints))
+        out, named = small.run(*given), vars(small.module(*image))
     assert [x.shape for x in out] == [x.shape for x in named.values()]
 
 

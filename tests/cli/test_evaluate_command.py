@@ -60,11 +60,12 @@ def test_prints_the_model_and_the_mean_body(run, weights):
 
 
 def test_prints_true_and_noisy_keypoints(run, weights, monkeypatch):
-    monkeypatch.setattr(evaluate, "_BATCH", 4)
+    monkeypatch.setattr(evaluate, "_BATCH", 5)
     words = ("--weights", weights / "small.safetensors", "--samples", 8, "--seeds", 2)
     status, printed = run(*words)
     assert status == 0
-    assert printed.startswith("8 people of postures, 2 sets: mean ± spread of sets")
+    # In two batches of as many.
+    assert printed.startswith("10 people of postures, 2 sets: mean ± spread of sets")
     true, noisy = printed.split("noisy 2D")
     assert "true 2D" in true
     for part in (true, noisy):
@@ -75,14 +76,12 @@ def test_prints_true_and_noisy_keypoints(run, weights, monkeypatch):
     assert run(*words, "--plain")[1] != printed
 
 
-def test_one_set_has_no_spread(run, weights, monkeypatch):
-    monkeypatch.setattr(evaluate, "_BATCH", 4)
+def test_one_set_has_no_spread(run, weights):
     words = ("--weights", weights / "small.safetensors", "--samples", 4, "--seeds", 1)
     assert "± 0.0" in run(*words)[1]
 
 
-def test_measures_on_held_out_clips(run, weights, monkeypatch, tmp_path):
-    monkeypatch.setattr(evaluate, "_BATCH", 4)
+def test_measures_on_held_out_clips(run, weights, tmp_path):
     turns = np.random.default_rng(0).normal(0, 0.2, (4, 72))
     np.savez(tmp_path / "poses.npz", poses=turns, clip=np.array(["a", "a", "b", "b"]))
     words = ("--weights", weights / "small.safetensors", "--samples", 4, "--seeds", 1)

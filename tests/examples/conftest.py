@@ -17,7 +17,7 @@ def body():
 def weights(tmp_path_factory, body):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_model(build_model("small", body), "small", path)
+    save_model(build_model("small", body), path)
     return path
 
 

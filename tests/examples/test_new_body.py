@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import pytest
@@ -7,7 +8,8 @@ from example_scripts import load_script
 from PIL import Image
 
 from bilayer_graph.body import axis_angle_to_matrix, project
-from bilayer_graph.models import assemble_model
+from bilayer_graph.errors import InputError
+from bilayer_graph.models import ModelConfig, assemble_model, load_model, save_model
 from bilayer_graph.testing import assert_close
 
 pytest.importorskip("pytorch_lightning")
@@ -144,22 +146,44 @@ def test_the_mean_pose_of_one_pose_is_exact_whatever_the_heading(animal):
     assert_close(script.mean_pose_errors(animal, drawn, shifted)["pve"], torch.full((4,), 100.0))
 
 
-def test_the_model_takes_its_sizes_from_the_body(animal):
+SMALLER = ModelConfig(
+    backbone="plain",
+    image_size=script.IMAGE_SIZE,
+    num_vertices=120,
+    channels=32,
+    num_blocks=1,
+    hidden=16,
+)
+POSED = dataclasses.replace(
+    SMALLER, backbone="none", norm="layer", joint_input="pose", readout="posed"
+)
+
+
+@pytest.mark.parametrize("config", [SMALLER, POSED], ids=["free", "posed"])
+def test_the_model_takes_its_sizes_from_the_body(animal, tmp_path, config):
     torch.manual_seed(0)
-    model = assemble_model(
-        animal,
-        script.build_encoder((8, 8, 16, 16)),
-        image_size=script.IMAGE_SIZE,
-        num_vertices=120,
-        channels=32,
-        num_blocks=1,
-        regressor_width=16,
-    )
+    model = assemble_model(config, animal).eval()
     batch = script.Quadrupeds(animal, 1, 2, 0)[0]
-    out = model(batch["image"], batch["keypoints"])
+    image = None if model.encoder is None else batch["image"]
+    out = model(image, batch["keypoints"])
     assert out.joints.shape == out.mesh_joints.shape == (2, 21, 3)
     assert out.vertices.shape == (2, 120, 3)
     assert out.body_pose.shape == (2, 18, 3, 3)
     assert out.betas.shape == (2, 4)
     assert model.upsample(out.vertices)[-1].shape == (2, script.NUM_VERTICES, 3)
+    # Weights on disk, for this body and no other.
+    save_model(model, tmp_path / "animal.safetensors")
+    again = load_model(tmp_path / "animal.safetensors", animal)(image, batch["keypoints"])
+    assert (again.vertices - out.vertices).abs().max() < 0.01
+    with pytest.raises(InputError, match=r"^weights=.*Give the body that the weights were"):
+        load_model(tmp_path / "animal.safetensors")
+
+
+def test_joints_of_another_skeleton_give_the_boxes(animal):
+    model = assemble_model(SMALLER, animal)
     assert model.joint_features.bones == animal.skeleton.bones
+
+
+def test_an_animal_has_no_face_of_a_human(animal):
+    with pytest.raises(InputError, match=r"^face=True: the body has no COCO keypoints.*face=False"):
+        assemble_model(dataclasses.replace(POSED, face=True), animal)

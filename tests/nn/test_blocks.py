@@ -8,6 +8,8 @@ from bilayer_graph.nn import (
     FusionBlock,
     GCNBlock,
     GroupNorm,
+    LayerNorm,
+    LazyLayerNorm,
     Linear,
     StaticGraph,
 )
@@ -38,18 +40,18 @@ def fusion(num_edges=None):
 class OneGraph(torch.nn.Module):
     """A GCN block with its graph, called as the blocks of two graphs are."""
 
-    def __init__(self, in_channels=CHANNELS, out_channels=CHANNELS):
+    def __init__(self, in_channels=CHANNELS, out_channels=CHANNELS, norm="group"):
         super().__init__()
-        self.block, self.graph = GCNBlock(in_channels, out_channels), static_graph(SECOND)
+        self.block, self.graph = GCNBlock(in_channels, out_channels, norm), static_graph(SECOND)
 
     def forward(self, x):
         return (self.block(x[1], self.graph()),)
 
 
 class TwoGraphs(torch.nn.Module):
-    def __init__(self, num_edges=None):
+    def __init__(self, num_edges=None, norm="group"):
         super().__init__()
-        self.block = BilayerBlock(CHANNELS, CHANNELS, fusion(num_edges))
+        self.block = BilayerBlock(CHANNELS, CHANNELS, fusion(num_edges), norm)
         self.graphs = torch.nn.ModuleList([static_graph(FIRST), static_graph(SECOND)])
 
     def forward(self, x):
@@ -61,6 +63,9 @@ BLOCKS = {
     "fusion": lambda: FusionBlock(CHANNELS, CHANNELS, fusion()),
     "bilayer": TwoGraphs,
     "bilayer, sparse fusion": lambda: TwoGraphs(60),
+    "gcn, layer norm": lambda: OneGraph(norm="layer"),
+    "fusion, layer norm": lambda: FusionBlock(CHANNELS, CHANNELS, fusion(), "layer"),
+    "bilayer, layer norm": lambda: TwoGraphs(norm="layer"),
 }
 ALL = pytest.mark.parametrize("name", BLOCKS)
 
@@ -86,7 +91,7 @@ def features(*batch):
 @pytest.mark.parametrize("batch", [(), (1,), (3,)], ids=str)
 def test_shapes(name, batch):
     x = features(*batch)
-    wanted = [x[1].shape] if name == "gcn" else [x[0].shape, x[1].shape]
+    wanted = [x[1].shape] if name.startswith("gcn") else [x[0].shape, x[1].shape]
     assert [out.shape for out in make(name)(x)] == wanted
 
 
@@ -136,6 +141,13 @@ def test_state_dict_round_trip(name):
     assert sum(t.numel() for t in block.state_dict().values() if t.is_floating_point()) == learned
 
 
+def normed(norm, x):
+    """A norm of the blocks, without its ReLU, from torch's own layers."""
+    if isinstance(norm, GroupNorm):
+        return reference.group_norm(x, x.size(-1) // 8, norm.weight, norm.bias, norm.eps)
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
+
+
 def dense_bottleneck(block, x, convolve):
     """Norm, ReLU, step, three times, in float64 and from torch's own layers."""
     linear = torch.nn.functional.linear
@@ -145,13 +157,13 @@ def dense_bottleneck(block, x, convolve):
         (block.norm_out, lambda x: linear(x, block.lin_out.weight, block.lin_out.bias)),
     ]
     for norm, step in steps:
-        groups = x.size(-1) // 8
-        x = step(reference.group_norm(x, groups, norm.weight, norm.bias, norm.eps).relu())
+        x = step(normed(norm, x).relu())
     return x
 
 
-def test_gcn_block_is_what_its_formula_says():
-    module = make("gcn").double()
+@pytest.mark.parametrize("name", ["gcn", "gcn, layer norm"])
+def test_gcn_block_is_what_its_formula_says(name):
+    module = make(name).double()
     block, (_, x) = module.block, features(2)
     x = x.double()
     edge_index, weight = GRAPHS[SECOND]
@@ -161,8 +173,9 @@ def test_gcn_block_is_what_its_formula_says():
     assert_close(module((None, x))[0], x + out, torch.float32)
 
 
-def test_bilayer_block_is_what_its_formula_says():
-    module, x = make("bilayer").double(), tuple(tensor.double() for tensor in features(2))
+@pytest.mark.parametrize("name", ["bilayer", "bilayer, layer norm"])
+def test_bilayer_block_is_what_its_formula_says(name):
+    module, x = make(name).double(), tuple(tensor.double() for tensor in features(2))
     first, second = (graph() for graph in module.graphs)
     block = module.block
     delta = block.fusions[0](x)
@@ -175,6 +188,14 @@ def test_bilayer_block_is_what_its_formula_says():
     narrow = block.fusions[0].narrow(x[0])
     fused = to_second @ narrow @ conv.lin.weight.t() + conv.bias
     assert_close(delta[1], block.fusions[0].widen(fused))
+    # That, from torch's own layers.
+    fusion_block, linear = block.fusions[0], torch.nn.functional.linear
+    inner = normed(fusion_block.norm_in, x[0]).relu()
+    inner = linear(inner, fusion_block.lin_in.weight, fusion_block.lin_in.bias)
+    assert_close(narrow, normed(fusion_block.norm_conv, inner).relu())
+    outer = normed(fusion_block.norm_out, fused).relu()
+    outer = linear(outer, fusion_block.lin_out.weight, fusion_block.lin_out.bias)
+    assert_close(delta[1], outer)
 
 
 def test_bilayer_block_takes_plain_edges():
@@ -204,8 +225,12 @@ def test_the_fusion_block_is_the_only_link():
 
 @pytest.mark.parametrize(
     "make_block",
-    [lambda: GCNBlock(CHANNELS, 48), lambda: BilayerBlock(CHANNELS, CHANNELS, fusion())],
-    ids=["gcn", "bilayer"],
+    [
+        lambda: GCNBlock(CHANNELS, 48),
+        lambda: BilayerBlock(CHANNELS, CHANNELS, fusion()),
+        lambda: BilayerBlock(CHANNELS, CHANNELS, fusion(), "layer"),
+    ],
+    ids=["gcn", "bilayer", "layer norm"],
 )
 def test_reset_parameters(make_block):
     block = make_block()
@@ -245,3 +270,59 @@ def test_group_norm_of_an_odd_number_of_channels(channels):
 def test_gcn_block_of_an_odd_number_of_channels():
     with pytest.raises(InputError, match=r"^out_channels=24: not a multiple of 16.*Give 16, 32"):
         GCNBlock(32, 24)
+
+
+@pytest.mark.parametrize("relu", [False, True], ids=["plain", "relu"])
+@pytest.mark.parametrize("batch", [(), (3,)], ids=["one graph", "batch"])
+def test_layer_norm_layer(batch, relu):
+    norm, torchs = LayerNorm(24, relu=relu), torch.nn.LayerNorm(24)
+    assert (norm.weight == 1).all()
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    torchs.load_state_dict(norm.state_dict())
+    x = sample_features(*batch, 7, 24)
+    expected = torchs.double()(x.double())
+    expected = expected.relu() if relu else expected
+    # The graph that a node is in does not matter.
+    assert_close(norm(x, torch.zeros(7, dtype=torch.long), 1), expected)
+    assert str(norm) == ("LayerNorm(24, relu=True)" if relu else "LayerNorm(24)")
+
+
+def test_a_node_is_normalised_on_its_own():
+    x = sample_features(5, 24)
+    assert_close(LayerNorm(24)(x[2:3]), LayerNorm(24)(x)[2:3])
+    assert (LayerNorm(24)(x) - GroupNorm(24)(x)).abs().max() > 0.1
+
+
+def test_lazy_layer_norm():
+    lazy = LazyLayerNorm(relu=True)
+    lazy.reset_parameters()
+    x = sample_features(3, 7, 40)
+    out = lazy(x)
+    assert type(lazy) is LayerNorm
+    assert lazy.channels == 40
+    assert_close(out, LayerNorm(40, relu=True)(x))
+    assert str(lazy) == "LayerNorm(40, relu=True)"
+
+
+def test_a_lazy_block_with_layer_norm():
+    torch.manual_seed(0)
+    block, (_, x) = GCNBlock(-1, CHANNELS, "layer"), features(2)
+    out = block(x, static_graph(SECOND)())
+    assert out.shape == x.shape
+    assert block.norm_in.channels == CHANNELS
+
+
+def test_a_lazy_layer_norm_takes_its_weights_from_a_file():
+    state = {"weight": torch.arange(5.0), "bias": torch.ones(5)}
+    lazy = LazyLayerNorm()
+    lazy.load_state_dict(state)
+    x = sample_features(2, 5)
+    expected = torch.nn.functional.layer_norm(x, (5,), *state.values())
+    assert_close(lazy(x), expected)
+
+
+@pytest.mark.parametrize("norm", ["batch", "", None])
+def test_no_such_norm(norm):
+    with pytest.raises(InputError, match=r"^norm=.*no such normalisation.*\['group', 'layer'\]"):
+        GCNBlock(CHANNELS, CHANNELS, norm)
