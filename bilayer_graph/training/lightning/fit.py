@@ -155,10 +155,8 @@ class _Samples(pl.LightningDataModule):
         assert trainer is not None
         size = self.run.steps * (self.batch_size or 1)
         sampler = FreshSamples(size, trainer.global_rank, trainer.world_size)
-        # Lightning sets the epoch that a training goes on with only after the first indices are
-        # taken. The current epoch still counts those that are done one too low.
-        progress: Any = trainer.fit_loop.epoch_progress.current
-        sampler.set_epoch(progress.processed)
+        # Lightning sets the epoch that a training goes on with after it took the first indices.
+        sampler.set_epoch(trainer.global_step // self.run.steps)
         return self._loader(self.training_set, sampler)
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
