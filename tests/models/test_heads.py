@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from bilayer_graph.models import CameraHead, NodeHead, SMPLRegressor
+from bilayer_graph.nn import LayerNorm
 from bilayer_graph.ops import reference
 from bilayer_graph.testing import assert_close, sample_features
 
@@ -17,6 +18,15 @@ def test_node_head_is_what_its_formula_says(head):
     norm = reference.group_norm(x, 4, head.norm.weight, head.norm.bias, 1e-5)
     hidden = (norm.relu() @ head.lin_in.weight.t() + head.lin_in.bias).relu()
     assert_close(head(x), hidden @ head.lin_out.weight.t() + head.lin_out.bias)
+
+
+def test_node_head_with_layer_norm():
+    torch.manual_seed(0)
+    head, x = NodeHead(32, 3, "layer").double(), sample_features(2, 9, 32).double()
+    norm = torch.nn.functional.layer_norm(x, (32,), head.norm.weight, head.norm.bias)
+    hidden = (norm.relu() @ head.lin_in.weight.t() + head.lin_in.bias).relu()
+    assert_close(head(x), hidden @ head.lin_out.weight.t() + head.lin_out.bias)
+    assert isinstance(CameraHead(32, "layer").head.norm, LayerNorm)
 
 
 def test_coordinates_are_float32_under_autocast(head, device):

@@ -183,3 +183,16 @@ def test_the_template_is_in_no_checkpoint(layer):
         "lin_patch.weight",
     }
     assert "vertices" not in MeshFeatures(10, 16, sample_features(7, 3)).state_dict()
+
+
+def test_a_model_without_pictures_has_no_weights_for_them():
+    torch.manual_seed(0)
+    joints = JointFeatures((), 16, JOINTS, BONES)
+    assert set(joints.state_dict()) == {"lin_position.weight", "lin_position.bias"}
+    points = keypoints(POSITION.repeat(2, 1, 1))
+    located = torch.cat([points, JOINTS.expand(2, 3, 3)], dim=2)
+    assert_close(joints([], points), joints.lin_position(located))
+    mesh = MeshFeatures(0, 16, sample_features(7, 3))
+    assert set(mesh.state_dict()) == {"lin_position.weight", "lin_position.bias"}
+    out = mesh(torch.zeros(2, 0))
+    assert_close(out, mesh.lin_position(mesh.vertices).expand(2, 7, 16))

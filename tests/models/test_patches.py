@@ -69,6 +69,13 @@ def test_any_memory_layout(dtype):
     assert_close(out, with_roi_align(x.float(), centre, side))
 
 
+def test_double_precision():
+    x, centre, side = (tensor.double() for tensor in problem())
+    out = sample_patches(x, centre, side)
+    assert out.dtype == torch.float64
+    assert_close(out, with_roi_align(x, centre, side))
+
+
 def test_compiles_to_one_graph(device):
     x, centre, side = (tensor.to(device) for tensor in problem())
     compiled = torch.compile(sample_patches, fullgraph=True)
