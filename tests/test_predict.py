@@ -201,8 +201,9 @@ def test_bad_pictures(what):
 def test_a_picture_that_breaks_off(tmp_path):
     picture().save(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:9000])
-    with pytest.raises(InputError, match="image=PIL image, mode RGB: not a readable"):
-        predictor()(Image.open(tmp_path / "a.png"), keypoints())
+    says = "image=PIL image, mode RGB: not a readable"
+    with Image.open(tmp_path / "a.png") as image, pytest.raises(InputError, match=says):
+        predictor()(image, keypoints())
 
 
 BAD_KEYPOINTS = {

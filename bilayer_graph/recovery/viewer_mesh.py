@@ -33,7 +33,9 @@ def viewer_mesh(vertices: np.ndarray, faces: np.ndarray, floor: bool = False) ->
 
 def write_glb(mesh: trimesh.Trimesh, path: Path) -> None:
     """Write a mesh as binary glTF, normals included."""
-    mesh.export(path, include_normals=True)
+    # Given a path, trimesh leaves the file open where the disk is full.
+    with path.open("wb") as file:
+        mesh.export(file, file_type="glb", include_normals=True)
 
 
 def write_obj(mesh: trimesh.Trimesh, path: Path) -> None:

@@ -85,7 +85,8 @@ def test_a_folder(call, photos, tmp_path):
     out = tmp_path / "out"
     assert tree(out / "one") == sorted([*FILES, "people.json"])
     assert [row["folder"] for row in index(out / "two")["people"]] == ["person_0", "person_1"]
-    assert Image.open(out / "two" / "overlay.png").size == (320, 240)
+    with Image.open(out / "two" / "overlay.png") as drawn:
+        assert drawn.size == (320, 240)
     assert centre_of(out / "two/person_1") - centre_of(out / "two/person_0") == pytest.approx(40)
 
 
