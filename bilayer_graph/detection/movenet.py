@@ -65,9 +65,8 @@ class MoveNet(nn.Module):
                     taps.append(channels)
         self.last = nn.Sequential(_conv(channels, _LAST), nn.ReLU6(inplace=True))
         fine, middle, coarse = _PYRAMID
-        self.lateral = nn.ModuleList(
-            nn.Conv2d(i, o, 1) for i, o in zip((*taps, _LAST), (*_PYRAMID, coarse), strict=True)
-        )
+        self.lateral_channels = list(zip((*taps, _LAST), (*_PYRAMID, coarse), strict=True))
+        self.lateral = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in self.lateral_channels)
         self.merge = nn.ModuleList(
             separable_conv(i, o) for i, o in ((fine, fine), (middle, fine), (coarse, middle))
         )
@@ -80,6 +79,16 @@ class MoveNet(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the heads' maps."""
+        finest = self.maps(image)[0][-1]
+        return tuple(head(finest) for head in self.heads.values())
+
+    def maps(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return what the heads' maps come from.
+
+        Returns:
+            The maps at 1/4, 1/8 and 1/16, the lateral one at 1/32, the pyramid's at 1/4, which the
+            heads see; and the last map of the backbone.
+        """
         x = (image * _SCALE - 1).contiguous(memory_format=torch.channels_last)
         x = F.relu6(self.stem(x), inplace=True)
         maps = []
@@ -87,11 +96,12 @@ class MoveNet(nn.Module):
             x = block(x)
             if i in _TAPS:
                 maps.append(x)
-        x = self.lateral[-1](self.last(x))
-        for i in reversed(range(len(maps))):
+        last = self.last(x)
+        lateral = x = self.lateral[-1](last)
+        for i in reversed(range(len(_TAPS))):
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = self.merge[i](x + self.lateral[i](maps[i]))
-        return tuple(head(x) for head in self.heads.values())
+        return [*maps, lateral, x], last
 
 
 class InvertedResidual(nn.Module):

@@ -6,7 +6,9 @@ from bilayer_graph.models.checkpoint import SHIPPED_WEIGHTS, load_model, load_pr
 from bilayer_graph.models.config import PAPER, SMALL, ModelConfig
 from bilayer_graph.models.encoder import ImageEncoder, image_encoder
 from bilayer_graph.models.heads import CameraHead, NodeHead
+from bilayer_graph.models.movenet_encoder import MoveNetEncoder
 from bilayer_graph.models.node_features import JointFeatures, MeshFeatures
+from bilayer_graph.models.patch_adapter import PatchAdapter
 from bilayer_graph.models.pose_features import PoseFeatures
 from bilayer_graph.models.readouts import FreeReadout, HMROutput, PosedReadout, SkeletonOutput
 from bilayer_graph.models.smpl_regressor import SMPLRegressor
@@ -15,6 +17,7 @@ from bilayer_graph.models.variants import (
     VARIANTS,
     assemble_model,
     build_model,
+    with_picture,
 )
 
 __all__ = [
@@ -31,7 +34,9 @@ __all__ = [
     "JointFeatures",
     "MeshFeatures",
     "ModelConfig",
+    "MoveNetEncoder",
     "NodeHead",
+    "PatchAdapter",
     "PoseFeatures",
     "PosedReadout",
     "SMPLRegressor",
@@ -44,4 +49,5 @@ __all__ = [
     "load_model",
     "load_pretrained",
     "save_model",
+    "with_picture",
 ]

@@ -6,6 +6,7 @@ from bilayer_graph.body import COCO_TO_JOINTS
 from bilayer_graph.errors import InputError
 from bilayer_graph.models.config import ModelConfig
 from bilayer_graph.models.encoder import ImageEncoder
+from bilayer_graph.models.movenet_encoder import MoveNetEncoder
 from bilayer_graph.models.node_features import JointFeatures, MeshFeatures
 from bilayer_graph.models.pose_features import PoseFeatures
 from bilayer_graph.models.readouts import FreeReadout, HMROutput, PosedReadout, SkeletonOutput
@@ -29,7 +30,8 @@ class BilayerHMR(nn.Module):
         config: What the model was built from.
 
     Shapes:
-        - image: ``[B, 3, S, S]``, RGB in [0, 1]; ``None`` where there is no encoder
+        - image: ``[B, 3, S, S]``, RGB in [0, 1]; ``None`` where there is no encoder, or where a
+          model over a frozen one is to answer from the keypoints alone
         - keypoints: ``[B, K, 3]``: x and y in crop coordinates [-1, 1], and a confidence in
           [0, 1], 0 for a missing one; the skeleton's joints, or with :class:`PoseFeatures` over all
           keypoints those of the body (a human's 12 joints or COCO's 17 keypoints)
@@ -43,7 +45,7 @@ class BilayerHMR(nn.Module):
 
     def __init__(
         self,
-        encoder: ImageEncoder | None,
+        encoder: ImageEncoder | MoveNetEncoder | None,
         joint_features: JointFeatures | PoseFeatures,
         mesh_features: MeshFeatures,
         skeleton: StaticGraph,
@@ -100,17 +102,28 @@ class BilayerHMR(nn.Module):
         Returns:
             Features of the joints ``[B, J, C]`` and of the vertices ``[B, N_m, C]``.
         """
-        x = self.joint_features(maps, keypoints), self.mesh_features(pooled)
-        graphs = self.skeleton(), self.mesh()
-        for block in self.blocks:
-            x = block(x, graphs)
-        return x
+        return self._forward_blocks(self.joint_features(maps, keypoints), pooled)
 
-    def forward_skeleton(self, keypoints: Tensor) -> SkeletonOutput:
-        """Return what the skeleton graph says without picture and mesh, at a tenth of the cost.
+    def forward_patches(self, patches: Tensor | None, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of both graphs from patches that were kept, without a picture.
 
-        It is what the whole model says as long as its fusion blocks and image inputs are at their
-        start, zero; training begins with it.
+        Args:
+            patches: ``[B, K, C]``, as :func:`~bilayer_graph.models.node_features.keypoint_patches`
+                takes them from the encoder's maps; ``None`` where there is no picture.
+            keypoints: ``[B, K, 3]``, as :meth:`forward` takes them.
+        """
+        joints = self.joint_features.from_patches(patches, keypoints)
+        return self._forward_blocks(joints, keypoints.new_zeros(keypoints.size(0), 0))
+
+    def forward_skeleton(self, keypoints: Tensor, patches: Tensor | None = None) -> SkeletonOutput:
+        """Return what the skeleton graph says without the mesh, at a tenth of the cost.
+
+        It is what the whole model says as long as its fusion blocks are at their start, zero;
+        training begins with it.
+
+        Args:
+            keypoints: ``[B, K, 3]``, as :meth:`forward` takes them.
+            patches: As for :meth:`forward_patches`.
 
         Raises:
             InputError: If the model reads its body from the mesh.
@@ -118,7 +131,7 @@ class BilayerHMR(nn.Module):
         if not isinstance(self.readout, PosedReadout):
             remedy = 'Build the model with readout="posed"'
             raise InputError("readout", "free", "the body comes from the mesh", remedy)
-        x, graph = self.joint_features([], keypoints), self.skeleton()
+        x, graph = self.joint_features.from_patches(patches, keypoints), self.skeleton()
         for block in self.blocks:
             assert isinstance(block, BilayerBlock)
             x = block.branches[0](x, graph)
@@ -144,6 +157,13 @@ class BilayerHMR(nn.Module):
             return keypoints
         return keypoints[:, list(COCO_TO_JOINTS)]
 
+    def _forward_blocks(self, joints: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        x = joints, self.mesh_features(pooled)
+        graphs = self.skeleton(), self.mesh()
+        for block in self.blocks:
+            x = block(x, graphs)
+        return x
+
     def _of_joints(self, keypoints: Tensor) -> Tensor:
         """Return the skeleton's own rows of the keypoints, ``[B, J, 3]``."""
         if isinstance(self.joint_features, PoseFeatures):
@@ -152,7 +172,8 @@ class BilayerHMR(nn.Module):
 
     def _check(self, image: Tensor | None, keypoints: Tensor) -> None:
         size, number = self.image_size, self.joint_features.num_keypoints
-        if self.encoder is not None:
+        blind = image is None and isinstance(self.encoder, MoveNetEncoder)
+        if self.encoder is not None and not blind:
             shape = None if image is None else list(image.shape)
             if shape is None or len(shape) != 4 or shape[1:] != [3, size, size]:
                 remedy = f"Give a batch of crops of shape [B, 3, {size}, {size}]"

@@ -6,12 +6,13 @@ from typing import Any
 
 from bilayer_graph.errors import InputError
 
-BACKBONES = ("resnet50", "resnet18", "mobilenet_v2", "plain", "none")
+BACKBONES = ("resnet50", "resnet18", "mobilenet_v2", "plain", "movenet", "none")
 CHOICES = {
     "backbone": BACKBONES,
     "norm": ("group", "layer"),
     "joint_input": ("node", "pose"),
     "readout": ("free", "posed"),
+    "patch": ("linear", "bottleneck"),
 }
 
 
@@ -21,8 +22,9 @@ class ModelConfig:
 
     Attributes:
         backbone: ``"resnet50"``, ``"resnet18"``, ``"mobilenet_v2"`` or ``"plain"``, as
-            :func:`~bilayer_graph.models.image_encoder` takes them, or ``"none"`` for a model that
-            sees the 2D keypoints only.
+            :func:`~bilayer_graph.models.image_encoder` takes them; ``"movenet"`` for the frozen
+            :class:`~bilayer_graph.models.MoveNetEncoder`; or ``"none"`` for a model that sees the
+            2D keypoints only.
         image_size: Side of the square pictures in pixels.
         num_vertices: Size of the mesh graph, as :func:`~bilayer_graph.models.body_template` takes.
         channels: Width :math:`C` of the blocks, a multiple of 16.
@@ -35,6 +37,9 @@ class ModelConfig:
         readout: ``"free"``: a free mesh, and pose and shape from it; ``"posed"``: pose and shape
             from the skeleton, and a mesh that is the posed body plus offsets.
         hidden: Width of the hidden layers that ``joint_input="pose"`` or ``readout="free"`` has.
+        patch: ``"linear"``: as the paper, patches at the joints and the pooled feature at the
+            vertices each through a linear layer; ``"bottleneck"``: the patches through
+            :class:`~bilayer_graph.models.PatchAdapter`, and the vertices see no picture.
 
     Raises:
         InputError: If a field has another type or none of the values named here.
@@ -50,6 +55,7 @@ class ModelConfig:
     face: bool = False
     readout: str = "free"
     hidden: int = 1024
+    patch: str = "linear"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -92,8 +98,8 @@ PAPER = ModelConfig()
 """The paper's model: ResNet-50 at 224 pixels, 1723 vertices, width 512, 5 blocks."""
 
 SMALL = ModelConfig(
-    backbone="none",
-    image_size=128,
+    backbone="movenet",
+    image_size=256,
     num_vertices=431,
     channels=64,
     num_blocks=3,
@@ -102,5 +108,6 @@ SMALL = ModelConfig(
     face=True,
     readout="posed",
     hidden=768,
+    patch="bottleneck",
 )
-"""The model of the shipped weights, for a CPU: 2D keypoints in, 431 vertices, width 64."""
+"""The model for a CPU: 2D keypoints, the picture around them, 431 vertices, width 64."""

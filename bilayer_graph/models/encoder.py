@@ -37,6 +37,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.channels = channels
+        self.pooled_channels = channels[-1]
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from bilayer_graph.models.patch_adapter import PatchAdapter
 from bilayer_graph.models.patches import sample_patches
 
 MIN_BOX = 0.05
@@ -33,6 +34,28 @@ def mean_bone_length(
     return torch.where(count > 0, mean, default).clamp(min=MIN_BOX)
 
 
+def keypoint_patches(
+    maps: list[Tensor], keypoints: Tensor, rows: Sequence[int], bones: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Return what the maps of square pictures show at each keypoint, one map after the other.
+
+    Args:
+        maps: ``[B, C_i, H_i, W_i]``.
+        keypoints: ``[B, K, 3]``, x and y in crop coordinates [-1, 1], confidence in [0, 1].
+        rows: Which of them the joints are.
+        bones: Pairs of joints whose mean length is the side of a box.
+
+    Returns:
+        ``[B, K, sum C_i]``, float32; zero of missing keypoints.
+    """
+    present = (keypoints[..., 2:] > 0) & keypoints.isfinite().all(dim=-1, keepdim=True)
+    position = torch.where(present, keypoints[..., :2], 0)
+    limbs = list(rows)
+    side = mean_bone_length(position[:, limbs], present[:, limbs, 0], bones)
+    patches = torch.cat([sample_patches(x, position, side) for x in maps], dim=-1)
+    return patches * present
+
+
 class JointFeatures(nn.Module):
     r"""The input of the skeleton graph: where each joint is, and what the picture shows there.
 
@@ -49,6 +72,8 @@ class JointFeatures(nn.Module):
         channels: Size of each output feature.
         joints: Template joints in metres, shape ``[J, 3]``.
         bones: Pairs of joints whose mean length is the side of a box.
+        patch: ``"linear"`` (the paper's, above) or ``"bottleneck"``: what
+            :class:`~bilayer_graph.models.PatchAdapter` makes of the patches is added instead.
 
     Shapes:
         - maps: feature maps ``[B, C_i, H_i, W_i]`` of one square picture
@@ -64,6 +89,7 @@ class JointFeatures(nn.Module):
         channels: int,
         joints: Tensor,
         bones: Sequence[tuple[int, int]],
+        patch: str = "linear",
     ) -> None:
         super().__init__()
         self.bones = tuple(bones)
@@ -72,32 +98,44 @@ class JointFeatures(nn.Module):
         # One linear layer over the concatenation, as two: each part has its own initialisation.
         self.lin_position = nn.Linear(6, channels)
         width = sum(stage_channels)
-        self.lin_patch = nn.Linear(width, channels, bias=False) if width else None
+        self.lin_patch: nn.Linear | PatchAdapter | None = None
+        if width and patch == "linear":
+            self.lin_patch = nn.Linear(width, channels, bias=False)
+        elif width:
+            self.lin_patch = PatchAdapter(width, channels)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Reset the learnable parameters; patches count for nothing until they are of use."""
         self.lin_position.reset_parameters()
-        if self.lin_patch is not None:
+        if isinstance(self.lin_patch, nn.Linear):
             nn.init.zeros_(self.lin_patch.weight)
+        elif self.lin_patch is not None:
+            self.lin_patch.reset_parameters()
 
     def forward(self, maps: list[Tensor], keypoints: Tensor) -> Tensor:
         """Return the features of the joints."""
+        return self.from_patches(self.patches(maps, keypoints), keypoints)
+
+    def patches(self, maps: list[Tensor], keypoints: Tensor) -> Tensor | None:
+        """Return what the picture shows at each joint, ``[B, J, sum C_i]``; no maps, nothing."""
+        if self.lin_patch is None or not maps:
+            return None
+        return keypoint_patches(maps, keypoints, range(keypoints.size(1)), self.bones)
+
+    def from_patches(self, patches: Tensor | None, keypoints: Tensor) -> Tensor:
+        """Return the features of the joints from what :meth:`patches` gives."""
         batch, num_joints, _ = keypoints.shape
         present = (keypoints[..., 2:] > 0) & keypoints.isfinite().all(dim=-1, keepdim=True)
         position, confidence = torch.where(present, keypoints, 0).split([2, 1], dim=-1)
         template = self.joints.expand(batch, num_joints, 3)
         with torch.autocast(keypoints.device.type, enabled=False):
             located = self.lin_position(torch.cat([position, confidence, template], dim=-1))
-        # Without maps the picture counts for nothing, as in a new model.
-        if self.lin_patch is None or not maps:
+        # Without patches the picture counts for nothing, as in a new model.
+        if self.lin_patch is None or patches is None:
             return located
-        patches = self._patches(maps, position, present[..., 0]) * present
-        return located + self.lin_patch(patches.to(self.lin_patch.weight.dtype))
-
-    def _patches(self, maps: list[Tensor], position: Tensor, present: Tensor) -> Tensor:
-        side = mean_bone_length(position, present, self.bones)
-        return torch.cat([sample_patches(x, position, side) for x in maps], dim=-1)
+        shown = self.lin_patch(patches.to(self.lin_position.weight.dtype))
+        return located + torch.where(present, shown, 0)
 
 
 class MeshFeatures(nn.Module):
@@ -113,7 +151,7 @@ class MeshFeatures(nn.Module):
         vertices: Template vertices in metres, shape ``[N, 3]``.
 
     Shapes:
-        - pooled: ``[B, C_image]``
+        - pooled: ``[B, C_image]``, or ``[B, 0]`` where there is no picture
         - output: ``[B, N, C]``
     """
 
@@ -137,6 +175,6 @@ class MeshFeatures(nn.Module):
         """Return the features of the vertices."""
         with torch.autocast(pooled.device.type, enabled=False):
             located = self.lin_position(self.vertices)
-        if self.lin_image is None:
+        if self.lin_image is None or not pooled.size(1):
             return located.expand(pooled.size(0), -1, -1)
         return located + self.lin_image(pooled).unsqueeze(1)

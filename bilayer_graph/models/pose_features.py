@@ -78,6 +78,17 @@ class PoseFeatures(nn.Module):
 
     def forward(self, maps: list[Tensor], keypoints: Tensor) -> Tensor:
         """Return the features of the joints."""
+        joints = keypoints[:, self.rows]
+        return self.joint_features(maps, joints) + self.pose(keypoints)
+
+    def from_patches(self, patches: Tensor | None, keypoints: Tensor) -> Tensor:
+        """Return the features of the joints from patches ``[B, K, C]`` at all keypoints."""
+        shown = None if patches is None else patches[:, self.rows]
+        joints = self.joint_features.from_patches(shown, keypoints[:, self.rows])
+        return joints + self.pose(keypoints)
+
+    def pose(self, keypoints: Tensor) -> Tensor:
+        """Return what all keypoints together say of each joint, ``[B, J, C]``."""
         seen = (keypoints[..., 2:] > 0) & keypoints.isfinite().all(dim=-1, keepdim=True)
         known = torch.where(seen, keypoints, 0)
         # In float32 under autocast too: bfloat16 rounds positions by half a percent of the crop.
@@ -85,5 +96,4 @@ class PoseFeatures(nn.Module):
             pose = self.lin_in(known.flatten(1))
         for layer in self.layers:
             pose = layer(pose)
-        pose = self.lin_out(self.norm(pose)).unflatten(1, (len(self.rows), -1))
-        return self.joint_features(maps, known[:, self.rows]) + pose
+        return self.lin_out(self.norm(pose)).unflatten(1, (len(self.rows), -1))

@@ -1,5 +1,6 @@
 """Models put together: the named variants, and any other."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from bilayer_graph.graphs import BONE, DRIVES, EDGE, bilayer_graph
 from bilayer_graph.models.bilayer_hmr import BilayerHMR
 from bilayer_graph.models.body_head import BodyHead
 from bilayer_graph.models.config import PAPER, SMALL, ModelConfig
-from bilayer_graph.models.encoder import image_encoder
+from bilayer_graph.models.encoder import ImageEncoder, image_encoder
 from bilayer_graph.models.heads import CameraHead, NodeHead
+from bilayer_graph.models.movenet_encoder import PICTURE, MoveNetEncoder
 from bilayer_graph.models.node_features import JointFeatures, MeshFeatures
 from bilayer_graph.models.pose_features import PoseFeatures
 from bilayer_graph.models.readouts import FreeReadout, PosedReadout
@@ -54,15 +56,16 @@ def assemble_model(
         InputError: If the body has no mesh of this size or no keypoints beyond its joints, the
             width is no multiple of 16, or the weights cannot be used.
     """
-    encoder = None if config.backbone == "none" else image_encoder(config.backbone, weights)
+    encoder = _encoder(config.backbone, weights)
     template = body_template(body, config.num_vertices)
     graph = bilayer_graph(template.joints, template.vertices, template.faces)
     image_channels = encoder.channels if encoder else ()
+    pooled = encoder.pooled_channels if encoder and config.patch == "linear" else 0
     width = config.channels
     return BilayerHMR(
         encoder=encoder,
         joint_features=_joint_features(config, body, template, image_channels),
-        mesh_features=MeshFeatures(sum(image_channels[-1:]), width, template.vertices),
+        mesh_features=MeshFeatures(pooled, width, template.vertices),
         skeleton=_static(graph, BONE),
         mesh=_static(graph, EDGE),
         blocks=[_block(config, graph) for _ in range(config.num_blocks)],
@@ -70,6 +73,41 @@ def assemble_model(
         template=template,
         config=config,
     )
+
+
+def with_picture(model: BilayerHMR, body: BodyModel) -> BilayerHMR:
+    """Give a trained model the frozen encoder; it answers as before until it is trained further.
+
+    Args:
+        model: A model of ``readout="posed"`` that sees keypoints only, or has this encoder.
+        body: The body that it was trained on.
+
+    Raises:
+        InputError: If the model sees pictures through another encoder, or reads its body from the
+            mesh.
+    """
+    config = model.config
+    if config.backbone == "movenet":
+        return model
+    if config.backbone != "none" or config.readout != "posed":
+        problem = f"has backbone={config.backbone!r} and readout={config.readout!r}"
+        remedy = 'Give one of backbone="none" and readout="posed"'
+        raise InputError("model", "this one", problem, remedy)
+    seeing = dataclasses.replace(config, backbone="movenet", image_size=PICTURE, patch="bottleneck")
+    other = assemble_model(seeing, body)
+    # What is missing is the adapter, which starts at 0.
+    other.load_state_dict(model.state_dict(), strict=False)
+    return other.train(model.training)
+
+
+def _encoder(backbone: str, weights: str | Path | None) -> ImageEncoder | MoveNetEncoder | None:
+    if backbone == "none":
+        return None
+    if backbone != "movenet":
+        return image_encoder(backbone, weights)
+    if weights is not None:
+        raise InputError("weights", weights, "the package ships this encoder's", "Leave them out")
+    return MoveNetEncoder()
 
 
 def _static(graph: HeteroData, edge: tuple[str, str, str]) -> StaticGraph:
@@ -92,7 +130,8 @@ def _block(config: ModelConfig, graph: HeteroData) -> BilayerBlock:
 def _joint_features(
     config: ModelConfig, body: BodyModel, template: Template, image_channels: Sequence[int]
 ) -> JointFeatures | PoseFeatures:
-    features = JointFeatures(image_channels, config.channels, template.joints, body.skeleton.bones)
+    bones, joints = body.skeleton.bones, template.joints
+    features = JointFeatures(image_channels, config.channels, joints, bones, config.patch)
     if config.joint_input == "node":
         return features
     rows: Sequence[int] = range(template.joints.size(0))
