@@ -1,17 +1,28 @@
 """Train a model on synthetic people; nothing is downloaded."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, StackDataset
 
 from bilayer_graph.body import BodyModel
 from bilayer_graph.cli.numbers import count, positive, rate, seed
 from bilayer_graph.errors import InputError
-from bilayer_graph.models import VARIANTS, BilayerHMR, build_model
+from bilayer_graph.models import (
+    VARIANTS,
+    BilayerHMR,
+    MoveNetEncoder,
+    PatchAdapter,
+    PosedReadout,
+    build_model,
+    load_model,
+    with_picture,
+)
 from bilayer_graph.synthetic import GeometrySamples, NoiseBank, PoseBank, SyntheticBodies
+from bilayer_graph.synthetic.cached_pictures import CachedPictures, patch_statistics, read_people
 from bilayer_graph.synthetic.motion import read_poses
 
 HELD_OUT_SEED = 1_000_003
@@ -36,10 +47,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--noise-bank", type=Path, help="a detector's errors, as tools/noise_bank.py writes (small)"
     )
+    parser.add_argument("--init", type=Path, metavar="WEIGHTS", help="begin with these weights")
+    parser.add_argument(
+        "--pictures", type=Path, metavar="FOLDER", help="fine-tune on cached pictures (small)"
+    )
+    parser.add_argument(
+        "--no-picture",
+        action="store_true",
+        help="control: the samples of --pictures, keypoints only",
+    )
     parser.add_argument("--epochs", type=positive, default=6)
     parser.add_argument("--steps", type=positive, default=500, help="optimisation steps an epoch")
-    parser.add_argument("--batch-size", type=positive, help="default: 512, 32 with pictures")
-    parser.add_argument("--lr", type=rate, help="highest learning rate; default: 1.5e-3, or 2e-3")
+    parser.add_argument("--batch-size", type=positive, help="default: 512 (small), 32 (paper)")
+    parser.add_argument(
+        "--lr",
+        type=rate,
+        help="highest learning rate; default: 1.5e-3 (small), 2e-3 (paper), 2e-4 (--pictures)",
+    )
     parser.add_argument("--validation", type=positive, default=1000, help="held-out samples")
     parser.add_argument("--workers", type=count, default=0, help="processes that make samples")
     parser.add_argument("--precision", default="bf16-mixed", choices=["32-true", "bf16-mixed"])
@@ -73,8 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     pl.seed_everything(arguments.seed)
     body = BodyModel.load(arguments.body)
-    model = build_model(arguments.variant, body, arguments.backbone_weights)
-    way = _with_pictures if model.encoder is not None else _without_pictures
+    model = _start(arguments, body)
+    way = _way(arguments, model)
     fit(settings, *way(arguments, model, body, settings.total_steps))
     weights = arguments.out / WEIGHTS
     use = f"bilayer-graph recover PICTURE --weights {weights}"
@@ -84,35 +108,89 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _start(arguments: argparse.Namespace, body: BodyModel) -> BilayerHMR:
+    """Return the model that the training begins with."""
+    if arguments.init is None:
+        if arguments.pictures is not None:
+            remedy = "Give --init with weights that were trained on keypoints"
+            raise InputError("--pictures", arguments.pictures, "only fine-tunes a model", remedy)
+        return build_model(arguments.variant, body, arguments.backbone_weights)
+    model = load_model(arguments.init, body).train()
+    return model if arguments.pictures is None else with_picture(model, body)
+
+
+def _way(arguments: argparse.Namespace, model: BilayerHMR) -> Callable[..., Any]:
+    """Return what makes the task and its samples."""
+    if arguments.pictures is not None:
+        return _with_cached_pictures
+    if arguments.no_picture:
+        remedy = "Give --pictures FOLDER, or leave it out"
+        raise InputError("--no-picture", True, "is the control of a training on pictures", remedy)
+    return _without_pictures if isinstance(model.readout, PosedReadout) else _with_pictures
+
+
 def _without_pictures(
     arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, total_steps: int
 ) -> tuple[Any, Dataset[Any], list[Dataset[Any]], None]:
     """The task, its batches and the held-out ones, with true and with noisy keypoints."""
     from bilayer_graph.training.lightning import LiftingTraining
 
+    size = arguments.batch_size or 512
+    samples, validation = _geometry(arguments, model, body, size, total_steps)
+    task = LiftingTraining(model, body, arguments.lr or 1.5e-3, total_steps)
+    return task, samples, validation, None
+
+
+def _with_cached_pictures(
+    arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, total_steps: int
+) -> tuple[Any, Dataset[Any], list[Dataset[Any]], None]:
+    """The task, batches half of pictures and half of keypoints, and those that are held out."""
+    from bilayer_graph.training.lightning import PicturedTraining
+    from bilayer_graph.training.lightning.pictured import BLIND, PICTURE
+
+    people, held_out = (read_people(arguments.pictures / name) for name in ("train", "held_out"))
+    encoder = model.encoder
+    assert isinstance(encoder, MoveNetEncoder)
+    if people.patches.size(-1) != sum(encoder.channels):
+        remedy = "Make the folder with tools/picture_features.py"
+        raise InputError("--pictures", arguments.pictures, "patches of another encoder", remedy)
+    for module in model.modules():
+        # Weights that have seen pictures keep what they were trained with.
+        if isinstance(module, PatchAdapter) and not module.lin_out.weight.any():
+            module.standardise(*patch_statistics(people))
+    index, half = model.vertex_index, (arguments.batch_size or 512) // 2
+    samples, validation = _geometry(arguments, model, body, half, total_steps)
+    pictured = CachedPictures(body, index, people, half, len(samples), arguments.seed + 1)
+    both = StackDataset(**{PICTURE: pictured, BLIND: samples})
+    seen = CachedPictures(body, index, held_out, _VALIDATION_BATCH)
+    rate = arguments.lr or 2e-4
+    task = PicturedTraining(model, body, rate, total_steps, not arguments.no_picture)
+    return task, both, [seen, *validation], None
+
+
+def _geometry(
+    arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, size: int, total_steps: int
+) -> tuple[GeometrySamples, list[Dataset[Any]]]:
+    """Batches of keypoints alone, and the held-out ones, true and noisy."""
     motion, held_out = read_motion(arguments.poses, arguments.hold_out)
-    index, size = model.vertex_index, arguments.batch_size or 512
-    poses = PoseBank(body, motion, seed=arguments.seed + 1)
-    noise_bank = NoiseBank.load(arguments.noise_bank) if arguments.noise_bank else None
+    index, seed = model.vertex_index, arguments.seed + 1
+    noise = None if arguments.noise_bank is None else NoiseBank.load(arguments.noise_bank)
+    poses = PoseBank(body, motion, seed=seed)
     batches = total_steps * _devices()
-    samples = GeometrySamples(
-        body, index, poses, size, batches, seed=arguments.seed + 1, bank=noise_bank
-    )
+    samples = GeometrySamples(body, index, poses, size, batches, seed, bank=noise)
     bank = PoseBank(body, held_out, seed=HELD_OUT_SEED, postures=_HELD_OUT_POSTURES)
     batch = min(_VALIDATION_BATCH, arguments.validation)
     held_batches = -(-arguments.validation // batch)
-    validation: list[Dataset[Any]] = [
-        GeometrySamples(body, index, bank, batch, held_batches, HELD_OUT_SEED, noise)
-        for noise in (False, True)
+    return samples, [
+        GeometrySamples(body, index, bank, batch, held_batches, HELD_OUT_SEED, noisy)
+        for noisy in (False, True)
     ]
-    task = LiftingTraining(model, body, arguments.lr or 1.5e-3, total_steps)
-    return task, samples, validation, None
 
 
 def _with_pictures(
     arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, total_steps: int
 ) -> tuple[Any, Dataset[Any], list[Dataset[Any]], int]:
-    """The paper's task, its pictures and the held-out ones."""
+    """The paper's task, its rendered pictures and the held-out ones."""
     from bilayer_graph.training.lightning import BilayerTraining
 
     size = arguments.batch_size or 32

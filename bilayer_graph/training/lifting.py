@@ -1,5 +1,7 @@
 """The loss of the posed model: joints, a body and a mesh from 2D keypoints."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -56,14 +58,11 @@ def mesh_terms(
     }
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Return parameters for an optimiser: weight decay on the linear layers' weights only."""
-    decayed = {
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.dim() > 1 and "conv.edge_weight" not in name
-    }
-    parameters = list(model.named_parameters())
+    # Of a frozen encoder there is nothing to optimise.
+    parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decayed = {name for name, p in parameters if p.dim() > 1 and "conv.edge_weight" not in name}
     return [
         {
             "params": [p for name, p in parameters if name in decayed],

@@ -8,7 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from bilayer_graph.body import BodyModel
-from bilayer_graph.models import BilayerHMR, PosedReadout, body_template
+from bilayer_graph.models import BilayerHMR, PosedReadout, SkeletonOutput, body_template
 from bilayer_graph.training import metrics
 from bilayer_graph.training.evaluation import Batch
 from bilayer_graph.training.finite import check_finite
@@ -42,6 +42,9 @@ class LiftingTraining(pl.LightningModule):
         mesh_share: Share of the steps that train the mesh branch.
     """
 
+    held_out: tuple[str, ...] = ("true", "noisy")
+    """What the held-out samples are called."""
+
     edges: Tensor
 
     def __init__(
@@ -64,24 +67,31 @@ class LiftingTraining(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        if self.global_step < self.skeleton_steps:
-            terms = skeleton_terms(self.model.forward_skeleton(batch["keypoints"]), batch)
-        else:
-            readout = self.model.readout
-            assert isinstance(readout, PosedReadout)
-            x = self.model.forward_crops(None, batch["keypoints"])
-            skeleton, vertices, joints = readout.parts(x)
-            terms = skeleton_terms(skeleton, batch)
-            terms |= mesh_terms(vertices, joints, batch, self.edges)
-        loss = torch.stack(list(terms.values())).sum()
+        loss = self.loss(batch)
         self.log("loss", loss, prog_bar=True)
         return check_finite("loss", loss, self.global_step)
 
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the loss of the skeleton graph alone, or of the whole model."""
+        if self.global_step < self.skeleton_steps:
+            patches = batch.get("patches")
+            terms = skeleton_terms(self.model.forward_skeleton(batch["keypoints"], patches), batch)
+        else:
+            skeleton, vertices, joints = answer(self.model, batch)
+            terms = skeleton_terms(skeleton, batch)
+            terms |= mesh_terms(vertices, joints, batch, self.edges)
+        return torch.stack(list(terms.values())).sum()
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Choose what learns in this step."""
-        mesh = self.global_step >= self.skeleton_steps
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(any(part in name for part in MESH_PARTS) == mesh)
+            parameter.requires_grad_(self.learns(name))
+
+    def learns(self, name: str) -> bool:
+        """Whether a parameter learns in this step; a frozen encoder never does."""
+        mesh = self.global_step >= self.skeleton_steps
+        other = name.startswith("encoder.")
+        return not other and any(part in name for part in MESH_PARTS) == mesh
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient; Lightning's own way refuses fused optimisers."""
@@ -98,15 +108,15 @@ class LiftingTraining(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the errors of one batch, in millimetres, of the mean weights."""
-        out = self.mean_model(None, batch["keypoints"])
+        skeleton, vertices, mesh_joints = answer(self.mean_model, batch)
         values = {
-            "mpjpe": metrics.mpjpe(out.joints, batch["joints"], self.body.skeleton.root),
-            "pa_mpjpe": metrics.pa_mpjpe(out.joints, batch["joints"]),
-            "mesh_pa_mpjpe": metrics.pa_mpjpe(out.mesh_joints, batch["joints"]),
-            "pve": metrics.pve(out.vertices, batch["vertices"]),
+            "mpjpe": metrics.mpjpe(skeleton.joints, batch["joints"], self.body.skeleton.root),
+            "pa_mpjpe": metrics.pa_mpjpe(skeleton.joints, batch["joints"]),
+            "mesh_pa_mpjpe": metrics.pa_mpjpe(mesh_joints, batch["joints"]),
+            "pve": metrics.pve(vertices, batch["vertices"]),
         }
         for name, error in values.items():
-            key = f"{('true', 'noisy')[dataloader_idx]}/{name}"
+            key = f"{self.held_out[dataloader_idx]}/{name}"
             self.log(key, error.mean(), batch_size=error.numel(), add_dataloader_idx=False)
 
     def share_of_rate(self, step: int) -> float:
@@ -122,3 +132,9 @@ class LiftingTraining(pl.LightningModule):
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.share_of_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def answer(model: BilayerHMR, batch: Batch) -> tuple[SkeletonOutput, Tensor, Tensor]:
+    """Return what the skeleton says, the mesh and its joints, with the patches if there are any."""
+    assert isinstance(model.readout, PosedReadout)
+    return model.readout.parts(model.forward_patches(batch.get("patches"), batch["keypoints"]))
