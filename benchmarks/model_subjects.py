@@ -103,7 +103,7 @@ def head(device: torch.device) -> Subject:
 
 def encoder_of(model: BilayerHMR) -> ImageEncoder:
     """Return the image encoder of a model that has one."""
-    assert model.encoder is not None
+    assert isinstance(model.encoder, ImageEncoder)
     return model.encoder
 
 

@@ -10,10 +10,14 @@ from torch.utils.data import DataLoader
 from bilayer_graph.body import BodyModel
 from bilayer_graph.cli.numbers import count, positive
 from bilayer_graph.cli.train import HELD_OUT_SEED, read_motion
+from bilayer_graph.detection import MoveNetDetector
 from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, PosedReadout, load_model
-from bilayer_graph.synthetic import GeometrySamples, PoseBank, SyntheticBodies
+from bilayer_graph.models.lifting import FIELD_OF_VIEW
+from bilayer_graph.predict import Predictor
+from bilayer_graph.synthetic import GeometrySamples, PoseBank, Scenes, SyntheticBodies
 from bilayer_graph.training.evaluation import ERROR_NAMES, MeanBody, evaluate
 from bilayer_graph.training.lifted_errors import lifted_errors
+from bilayer_graph.training.whole_pictures import evaluate_pictures
 
 MEAN_SEED = 1_000_004
 MEAN_SAMPLES = 1024
@@ -28,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hold-out", nargs="*", default=[], metavar="CLIP", help="clips of --poses to measure on"
     )
+    parser.add_argument(
+        "--pictures", type=positive, metavar="N", help="whole pictures in, the detector first"
+    )
     parser.add_argument("--samples", type=positive, default=1500, help="held-out people a seed")
     parser.add_argument("--seeds", type=positive, default=3, help="sets of people")
     parser.add_argument("--plain", action="store_true", help="neither flip nor refinement")
@@ -38,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print; return the exit status."""
     body = BodyModel.load(arguments.body)
     model = load_model(arguments.weights, body)
-    if isinstance(model.readout, PosedReadout):
+    if arguments.pictures is not None:
+        print_whole_pictures(model, body, arguments)
+    elif isinstance(model.readout, PosedReadout):
         print_lifting(model, body, arguments)
     else:
         print_pictures(model, body, arguments)
@@ -71,6 +80,22 @@ def print_lifting(model: BilayerHMR, body: BodyModel, arguments: argparse.Namesp
             print(f"    {key:<9} {values.mean():7.{digits}f} ± {spread:.{digits}f}")
 
 
+def print_whole_pictures(model: BilayerHMR, body: BodyModel, arguments: argparse.Namespace) -> None:
+    """Print the errors from whole pictures, the detector's and the unknown camera's included."""
+    _, motion = read_motion(arguments.poses, arguments.hold_out)
+    poses = PoseBank(body, motion, seed=HELD_OUT_SEED, postures=4000)
+    scenes = Scenes(body, poses, arguments.pictures, seed=HELD_OUT_SEED)
+    predictor = Predictor(model, body, MoveNetDetector.load())
+    result = evaluate_pictures(predictor, scenes)
+    view = f"field of view taken for {FIELD_OF_VIEW:g} degrees"
+    print(f"{arguments.pictures} whole pictures, {view}: mean ± 95 % interval (median)")
+    print(f"  {'found':<10} {result.found:7.3f} of the people; of them:")
+    for name, error in result.errors.items():
+        known = error[error.isfinite()]
+        digits = 1 if name in ("MPJPE", "PA-MPJPE", "PVE") else 3
+        print(f"  {name:<10} {_interval(known, digits)}")
+
+
 def print_pictures(model: BilayerHMR, body: BodyModel, arguments: argparse.Namespace) -> None:
     """Print the errors of a model of pictures, beside those of the mean body."""
     held_out = SyntheticBodies(body, arguments.samples, model.image_size, HELD_OUT_SEED)
@@ -84,6 +109,6 @@ def print_pictures(model: BilayerHMR, body: BodyModel, arguments: argparse.Names
             print(f"    {ERROR_NAMES[key]:<14} {_interval(error)}")
 
 
-def _interval(error: Tensor) -> str:
+def _interval(error: Tensor, digits: int = 1) -> str:
     interval = 1.96 * error.std() / len(error) ** 0.5
-    return f"{error.mean():6.1f} ± {interval:.1f} ({error.median():.1f})"
+    return f"{error.mean():7.{digits}f} ± {interval:.{digits}f} ({error.median():.{digits}f})"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from model_samples import MODELS, PICTURES, stirred
+from model_samples import BLIND, MODELS, PICTURES, stirred
 
 from bilayer_graph.body import (
     COCO_TO_JOINTS,
@@ -11,7 +11,7 @@ from bilayer_graph.body import (
     axis_angle_to_matrix,
     project,
 )
-from bilayer_graph.models import SMALL, assemble_model
+from bilayer_graph.models import assemble_model
 from bilayer_graph.testing import sphere_mesh
 
 
@@ -50,8 +50,8 @@ def papers(body):
 
 @pytest.fixture(scope="session")
 def small(body):
-    """The small variant, without training; a session shares it, so leave it as it is."""
-    return untrained(SMALL, body)
+    """The small variant without its picture and without training; a session shares it, so leave it as it is."""
+    return untrained(BLIND, body)
 
 
 @pytest.fixture(params=MODELS)

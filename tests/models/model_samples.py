@@ -1,5 +1,7 @@
 """Models that tests share, and people to show them."""
 
+import dataclasses
+
 import torch
 
 from bilayer_graph.models import SMALL, ModelConfig
@@ -14,7 +16,10 @@ PICTURES = ModelConfig(
 )
 """The paper's structure at a size for tests."""
 
-MODELS = {"paper": PICTURES, "small": SMALL}
+BLIND = dataclasses.replace(SMALL, backbone="none", image_size=128, patch="linear")
+"""The small variant without its picture: what it is trained as first."""
+
+MODELS = {"paper": PICTURES, "small": BLIND}
 
 
 def stirred(model):

@@ -62,9 +62,9 @@ def test_the_file_is_small_and_replaced_in_one_step(path):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_the_expected_variant(small, papers, tmp_path):
+def test_the_expected_variant(body, papers, tmp_path):
     path = tmp_path / "model.safetensors"
-    save_model(small, path)
+    save_model(assemble_model(SMALL, body), path)
     assert load_model(path, variant="small").config == SMALL
     message = r"^weights=.*holds ModelConfig\(.*channels=64.*, not 'paper'.*Give weights of 'paper'"
     with pytest.raises(InputError, match=message):
@@ -93,8 +93,9 @@ ASSEMBLED = {
     "poses seen, mesh free": dataclasses.replace(
         PICTURES, joint_input="pose", backbone="none", hidden=32
     ),
+    "picture of the detector": dataclasses.replace(SMALL, channels=32, num_blocks=1, hidden=32),
     "no face": dataclasses.replace(SMALL, face=False, num_blocks=1),
-    "picture and body": dataclasses.replace(SMALL, backbone="plain", channels=32, num_blocks=1),
+    "picture and body": dataclasses.replace(BLIND, backbone="plain", channels=32, num_blocks=1),
     "whole mesh": dataclasses.replace(SMALL, num_vertices=1723, channels=16, num_blocks=1),
 }
 

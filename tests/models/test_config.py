@@ -38,6 +38,7 @@ BAD = {
     "face": [1, "yes", None],
     "readout": ["posed ", None],
     "hidden": [0, 1.5],
+    "patch": ["bilinear", None],
 }
 EVERY_BAD = [(name, value) for name, values in BAD.items() for value in values]
 

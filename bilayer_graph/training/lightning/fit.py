@@ -120,6 +120,8 @@ def fit(
     with warnings.catch_warnings():
         # One process makes the samples of small trainings faster than several do.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # A frozen encoder, and the mean of the weights, are meant to be.
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         try:
             trainer.fit(task, datamodule=samples, ckpt_path=last, weights_only=True)
         except OSError as error:
