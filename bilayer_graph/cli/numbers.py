@@ -45,6 +45,14 @@ def degrees(text: str) -> float:
     return number
 
 
+def share(text: str) -> float:
+    """Return a number from 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return number
+
+
 def picture_path(text: str) -> Path:
     """Return the path of a .png file, and make its folder before the work that goes into it."""
     path = Path(text)

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import Dataset, StackDataset
 
 from bilayer_graph.body import BodyModel
-from bilayer_graph.cli.numbers import count, positive, rate, seed
+from bilayer_graph.cli.numbers import count, positive, rate, seed, share
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import (
     VARIANTS,
@@ -63,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lr",
         type=rate,
         help="highest learning rate; default: 1.5e-3 (small), 2e-3 (paper), 2e-4 (--pictures)",
+    )
+    parser.add_argument(
+        "--mesh-share",
+        type=share,
+        default=0.04,
+        help="share of the steps that train the mesh branch (small; default: %(default)s)",
     )
     parser.add_argument("--validation", type=positive, default=1000, help="held-out samples")
     parser.add_argument("--workers", type=count, default=0, help="processes that make samples")
@@ -137,7 +143,8 @@ def _without_pictures(
 
     size = arguments.batch_size or 512
     samples, validation = _geometry(arguments, model, body, size, total_steps)
-    task = LiftingTraining(model, body, arguments.lr or 1.5e-3, total_steps)
+    rate = arguments.lr or 1.5e-3
+    task = LiftingTraining(model, body, rate, total_steps, arguments.mesh_share)
     return task, samples, validation, None
 
 
