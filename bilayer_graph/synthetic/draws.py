@@ -50,7 +50,8 @@ class Draws:
 
     def normal(self, name: str, *shape: int) -> Tensor:
         """Standard normal, cut at five standard deviations by the 24 bits of the uniform draw."""
-        unit = self.uniform(name, *shape) + 2.0**-25
+        # The largest sum would be rounded to 1, whose quantile is infinite.
+        unit = (self.uniform(name, *shape) + 2.0**-25).clamp_max(1 - 2.0**-24)
         return torch.special.ndtri(unit)
 
     def chance(self, name: str, probability: float, *shape: int) -> Tensor:

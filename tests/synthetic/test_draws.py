@@ -56,3 +56,9 @@ def test_distributions(axis):
     assert weighted[1] == 0
     assert abs(weighted[0].item() / 20000 - 0.25) < 0.015
     assert abs(draws.chance("c", 0.3, count).float().mean().item() - 0.3) < 0.015
+
+
+def test_the_largest_draw_is_finite():
+    # One in 2^24 draws is the largest; this sample has one.
+    values = Draws(1, torch.tensor([73 * 256 + 64])).normal("turns", 24, 3)
+    assert 5 < values.max() < 6
