@@ -50,7 +50,7 @@ def papers(body):
 
 @pytest.fixture(scope="session")
 def small(body):
-    """The small variant without its picture and without training; a session shares it, so leave it as it is."""
+    """The small variant without picture and training; a session shares it, so leave it as it is."""
     return untrained(BLIND, body)
 
 

@@ -32,9 +32,15 @@ def stirred(model):
 
 def seen_by(model, people, device="cpu"):
     """The picture and the keypoints that a model takes."""
-    image = None if model.encoder is None else people["image"].to(device)
+    image = None if model.encoder is None else sized(people["image"], model.image_size).to(device)
     name = "keypoints" if model.joint_features.num_keypoints == 12 else "coco"
     return image, people[name].to(device)
+
+
+def sized(image, side):
+    """Pictures at the size that a model takes."""
+    same = image.size(-1) == side
+    return image if same else torch.nn.functional.interpolate(image, (side, side))
 
 
 def run(model, people, device="cpu"):

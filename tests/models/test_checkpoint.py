@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from model_samples import PICTURES, run, stirred
+from model_samples import BLIND, PICTURES, run, stirred
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -94,9 +94,9 @@ ASSEMBLED = {
         PICTURES, joint_input="pose", backbone="none", hidden=32
     ),
     "picture of the detector": dataclasses.replace(SMALL, channels=32, num_blocks=1, hidden=32),
-    "no face": dataclasses.replace(SMALL, face=False, num_blocks=1),
+    "no face": dataclasses.replace(BLIND, face=False, num_blocks=1),
     "picture and body": dataclasses.replace(BLIND, backbone="plain", channels=32, num_blocks=1),
-    "whole mesh": dataclasses.replace(SMALL, num_vertices=1723, channels=16, num_blocks=1),
+    "whole mesh": dataclasses.replace(BLIND, num_vertices=1723, channels=16, num_blocks=1),
 }
 
 
@@ -113,7 +113,7 @@ def test_any_model_that_can_be_assembled(body, people, tmp_path, name):
 
 
 def test_a_model_of_another_body(sphere_body, people, tmp_path):
-    config = dataclasses.replace(SMALL, num_vertices=100, num_blocks=1)
+    config = dataclasses.replace(BLIND, num_vertices=100, num_blocks=1)
     model = assemble_model(config, sphere_body).eval()
     save_model(model, tmp_path / "model.safetensors")
     out = run(load_model(tmp_path / "model.safetensors", sphere_body), people)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from model_samples import PICTURES
+from model_samples import BLIND, PICTURES
 
 from bilayer_graph.body import (
     COCO_TO_JOINTS,
@@ -18,12 +18,12 @@ from bilayer_graph.body import (
     project,
 )
 from bilayer_graph.body.refine import Sight, find_place
-from bilayer_graph.models import SMALL, SkeletonOutput, assemble_model
+from bilayer_graph.models import SkeletonOutput, assemble_model
 from bilayer_graph.models.lifting import Crops, lift
 from bilayer_graph.synthetic import GeometrySamples, PoseBank
 from bilayer_graph.testing import assert_close, sample_features
 
-CONFIG = dataclasses.replace(SMALL, num_blocks=1, channels=32, hidden=64)
+CONFIG = dataclasses.replace(BLIND, num_blocks=1, channels=32, hidden=64)
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 LIMBS = list(COCO_TO_JOINTS)
 

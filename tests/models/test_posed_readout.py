@@ -1,9 +1,9 @@
 import pytest
 import torch
-from model_samples import run
+from model_samples import BLIND, run
 
 from bilayer_graph.body import fit_camera, project
-from bilayer_graph.models import SMALL, assemble_model
+from bilayer_graph.models import assemble_model
 from bilayer_graph.testing import assert_close, sample_features
 
 
@@ -14,7 +14,7 @@ def features():
 
 def test_a_new_readout_says_the_posed_body(body, features, people):
     torch.manual_seed(0)
-    model = assemble_model(SMALL, body)
+    model = assemble_model(BLIND, body)
     out = model.readout(features, people["keypoints"])
     posed = body(out.betas, out.body_pose, out.global_orient).vertices
     assert_close(out.vertices, posed[:, model.vertex_index])
