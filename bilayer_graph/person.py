@@ -12,7 +12,7 @@ from torch import Tensor
 from bilayer_graph.body import PerspectiveCamera, Skeleton, matrix_to_axis_angle
 from bilayer_graph.errors import not_written
 from bilayer_graph.pictures import crop_image, limbs, person_box, to_crop
-from bilayer_graph.recovery.viewer_mesh import viewer_mesh, write_glb, write_obj
+from bilayer_graph.render.mesh_files import viewer_mesh, write_glb, write_obj
 from bilayer_graph.render.panels import overlay
 
 PANEL_SIZE = 384
