@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.body import (
+    BONES,
+    COCO_LEFT_RIGHT,
+    COCO_TO_JOINTS,
     BodyModel,
     gram_schmidt,
     look_at,
@@ -15,6 +18,8 @@ from bilayer_graph.body import (
 )
 from bilayer_graph.body.refine import Sight, find_place, refine_body
 from bilayer_graph.models.bilayer_hmr import BilayerHMR
+from bilayer_graph.models.movenet_encoder import MoveNetEncoder
+from bilayer_graph.models.node_features import keypoint_patches
 from bilayer_graph.models.readouts import PosedReadout
 
 FIELD_OF_VIEW = 50.0
@@ -101,14 +106,17 @@ def _lift_posed(
 ) -> LiftedBodies:
     assert isinstance(model.readout, PosedReadout)
     reduced, keypoints = model.readout.body, crops.keypoints
-    x = model.forward_crops(crops.image, model.from_coco(keypoints))
+    patches = _patches(model, crops)
+    x = _features(model, crops.image, keypoints, patches)
     out = model.readout.skeleton(x[0])
     offsets = model.readout.mesh_head(x[1])
     joints, rotations, betas = out.joints, out.rotations, out.betas
     if flip:
         image = None if crops.image is None else crops.image.flip(-1)
-        mirrored = model.from_coco(mirror_keypoints(keypoints))
-        twin = model.readout.skeleton(model.forward_crops(image, mirrored)[0])
+        # In training too, a mirrored person has the patches of the other side.
+        other = None if patches is None else patches[:, list(COCO_LEFT_RIGHT)]
+        mirrored = _features(model, image, mirror_keypoints(keypoints), other)
+        twin = model.readout.skeleton(mirrored[0])
         joints = (joints + mirror_joints(twin.joints)) / 2
         mean = (rotations + mirror_rotations(twin.rotations)) / 2
         rotations = gram_schmidt(mean[..., :2].mT)
@@ -124,6 +132,23 @@ def _lift_posed(
     vertices = body(betas, relative[:, 1:], relative[:, 0]).vertices
     free = vertices + model.upsample(offsets)[-1]
     return LiftedBodies(joints, vertices, free, relative, betas, place)
+
+
+def _patches(model: BilayerHMR, crops: Crops) -> Tensor | None:
+    """What a frozen encoder shows at COCO's keypoints, ``[P, 17, C]``: one look serves twice."""
+    if crops.image is None or not isinstance(model.encoder, MoveNetEncoder):
+        return None
+    maps, _ = model.encoder(crops.image)
+    return keypoint_patches(maps, crops.keypoints, COCO_TO_JOINTS, BONES)
+
+
+def _features(
+    model: BilayerHMR, image: Tensor | None, keypoints: Tensor, patches: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Features of both graphs from COCO's keypoints, and patches or else the picture."""
+    if patches is None:
+        return model.forward_crops(image, model.from_coco(keypoints))
+    return model.forward_patches(model.from_coco(patches), model.from_coco(keypoints))
 
 
 def _lift_free(
