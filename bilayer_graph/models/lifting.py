@@ -136,8 +136,11 @@ def _lift_posed(
 
 def _patches(model: BilayerHMR, crops: Crops) -> Tensor | None:
     """What a frozen encoder shows at COCO's keypoints, ``[P, 17, C]``: one look serves twice."""
-    if crops.image is None or not isinstance(model.encoder, MoveNetEncoder):
+    frozen = isinstance(model.encoder, MoveNetEncoder)
+    # Vertices that see the picture themselves need more than the patches.
+    if crops.image is None or not frozen or model.mesh_features.lin_image is not None:
         return None
+    assert model.encoder is not None
     maps, _ = model.encoder(crops.image)
     return keypoint_patches(maps, crops.keypoints, COCO_TO_JOINTS, BONES)
 

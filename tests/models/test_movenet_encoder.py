@@ -8,7 +8,13 @@ import torch
 from model_samples import BLIND, PICTURES, sized, stirred
 from safetensors.torch import load_file, save_file
 
-from bilayer_graph.body import BONES, COCO_TO_JOINTS
+from bilayer_graph.body import (
+    BONES,
+    COCO_LEFT_RIGHT,
+    COCO_TO_JOINTS,
+    mirror_joints,
+    mirror_keypoints,
+)
 from bilayer_graph.detection import weights_file
 from bilayer_graph.detection.weights_file import load_movenet
 from bilayer_graph.errors import InputError
@@ -132,12 +138,38 @@ def test_a_missing_joint_shows_nothing(model, image, people):
     assert_close(layer(maps, keypoints)[:, 3], layer([], keypoints)[:, 3])
 
 
-def test_lift_mirrors_the_crop(model, image, people, body):
+def lifted(model, body, keypoints, image, flip=True):
+    """The answer, and what the encoder was shown for it."""
     seen = []
     handle = model.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    lift(model, body, Crops(people["coco"], torch.zeros(4, 2), torch.full((4,), 0.3), image))
+    crops = Crops(keypoints, torch.zeros(4, 2), torch.full((4,), 0.3), image)
+    answer = lift(model, body, crops, flip=flip, refine=False)
     handle.remove()
+    return answer, seen
+
+
+def test_one_look_serves_the_person_and_the_mirror_image(model, image, people, body):
+    mean, seen = lifted(model, body, people["coco"], image)
+    assert len(seen) == 1
     assert torch.equal(seen[0], image)
+    once, _ = lifted(model, body, people["coco"], image, flip=False)
+    assert_close(once.joints, model(image, people["coco"]).joints.detach())
+    maps, _ = model.encoder(image)
+    patches = keypoint_patches(maps, people["coco"], COCO_TO_JOINTS, BONES)
+    coupled = model.forward_patches(
+        patches[:, list(COCO_LEFT_RIGHT)], mirror_keypoints(people["coco"])
+    )
+    twin = model.readout.skeleton(coupled[0])
+    assert_close(mean.joints, ((once.joints + mirror_joints(twin.joints)) / 2).detach())
+
+
+def test_vertices_that_see_the_picture_take_a_second_look(image, people, body):
+    torch.manual_seed(0)
+    linear = dataclasses.replace(SEEING, patch="linear")
+    model = stirred(assemble_model(linear, body)).eval()
+    once, _ = lifted(model, body, people["coco"], image, flip=False)
+    assert_close(once.joints, model(image, people["coco"]).joints.detach())
+    _, seen = lifted(model, body, people["coco"], image)
     assert torch.equal(seen[1], image.flip(3))
 
 

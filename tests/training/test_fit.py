@@ -17,7 +17,8 @@ pytest.importorskip("pytorch_lightning")
 from bilayer_graph.training.lightning import BilayerTraining, LiftingTraining, fit
 from bilayer_graph.training.lightning.fit import Run, prepare_folder
 
-TINY = dataclasses.replace(SMALL, channels=16, num_blocks=1, hidden=16)
+BLIND = dataclasses.replace(SMALL, backbone="none", patch="linear")
+TINY = dataclasses.replace(BLIND, channels=16, num_blocks=1, hidden=16)
 PICTURES = ModelConfig(
     backbone="plain", image_size=32, num_vertices=431, channels=16, num_blocks=1, hidden=16
 )

@@ -17,7 +17,8 @@ from bilayer_graph.training.lifting import (
     warm_up_hold_decay,
 )
 
-TINY = dataclasses.replace(SMALL, channels=16, num_blocks=1, hidden=16)
+BLIND = dataclasses.replace(SMALL, backbone="none", patch="linear")
+TINY = dataclasses.replace(BLIND, channels=16, num_blocks=1, hidden=16)
 BATCH = {
     "joints": sample_features(4, 12, 3),
     "vertices": sample_features(4, 20, 3, seed=1),
