@@ -147,7 +147,7 @@ def whole(variant: str, device: torch.device) -> Subject:
         module=model,
         run=run,
         inputs=inputs,
-        parameters=list(model.parameters()),
+        parameters=[p for p in model.parameters() if p.requires_grad],
     )
 
 

@@ -5,27 +5,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-KEYPOINT_NAMES = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-)
-"""The 17 joints of COCO in their order; left is the person's left."""
-
 
 @dataclass(frozen=True, eq=False)
 class DetectedPerson:

@@ -225,7 +225,10 @@ PICTURES = ModelConfig(
 )
 
 
-@pytest.mark.parametrize("config", [SMALL, PICTURES], ids=["keypoints", "picture"])
+KEYPOINTS = dataclasses.replace(SMALL, backbone="none")
+
+
+@pytest.mark.parametrize("config", [KEYPOINTS, PICTURES], ids=["keypoints", "picture"])
 def test_whole_model(config, monkeypatch):
     monkeypatch.setitem(VARIANTS, "small", config)
     torch.manual_seed(0)
