@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bilayer_graph.body.joints import JOINT_NAMES
-from bilayer_graph.errors import InputError
+from bilayer_graph.errors import InputError, one_line
 from bilayer_graph.pictures import KeypointFile, limbs, read_keypoints
 from bilayer_graph.pictures.joint_orders import JOINT_ORDERS, joint_name
 
@@ -73,7 +73,7 @@ def refused(path, *parts, **arguments):
     """The error names the argument, the file, and each of ``parts``; returns it."""
     with pytest.raises(InputError) as error:
         read_keypoints(path, **arguments)
-    for part in ("keypoints=", str(path), *parts):
+    for part in ("keypoints=", one_line(path), *parts):
         assert part in str(error.value)
     return str(error.value)
 
