@@ -5,7 +5,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from bilayer_graph.graphs.fusion import fusion_graph
-from bilayer_graph.graphs.mesh import mesh_graph
+from bilayer_graph.graphs.mesh import mesh_graph, warn_of_seams
 from bilayer_graph.graphs.shape import Array, Shape, read_mesh, read_points
 from bilayer_graph.graphs.skeleton import skeleton_graph
 
@@ -40,6 +40,7 @@ def bilayer_graph(
     """
     coarse = read_points("joints", joints)
     fine, triangles = read_mesh("vertices", vertices, faces)
+    warn_of_seams("vertices", fine, triangles)
     data = HeteroData()
     data["joint"].pos, data["vertex"].pos = coarse, fine
     data[BONE].edge_index, data[BONE].edge_weight = skeleton_graph(coarse)

@@ -1,5 +1,7 @@
 """The mesh graph: every vertex linked with itself and with its neighbours."""
 
+import warnings
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,6 +24,10 @@ def mesh_graph(faces: Shape, num_vertices: int | None = None) -> tuple[EdgeIndex
         num_vertices: Number of vertices :math:`N`, which a mesh says itself; a vertex that no face
             uses keeps its self loop.
 
+    Warns:
+        If vertices of a mesh lie on each other, as along the seams of textured meshes: no edge
+        crosses a seam.
+
     Returns:
         ``edge_index``, an ``EdgeIndex`` of shape ``[2, E]`` sorted by target, and ``edge_weight``
         of shape ``[E]``.
@@ -31,11 +37,22 @@ def mesh_graph(faces: Shape, num_vertices: int | None = None) -> tuple[EdgeIndex
     """
     if not isinstance(faces, (Tensor, np.ndarray)):
         vertices, faces = read_mesh("faces", faces)
+        warn_of_seams("faces", vertices, faces)
         num_vertices = vertices.size(0)
     elif num_vertices is None:
         problem = "faces do not say how many vertices there are"
         raise InputError("num_vertices", None, problem, "Give their number, or a mesh")
     return link_faces(read_faces("faces", faces, num_vertices), num_vertices)
+
+
+def warn_of_seams(name: str, vertices: Tensor, faces: Tensor) -> None:
+    """Warn if corners of the faces lie on each other and are other vertices."""
+    corners = faces.unique()
+    doubled = len(corners) - len(vertices[corners].unique(dim=0))
+    if doubled:
+        text = f"{name}: {doubled} of {len(corners)} vertices lie on others, and no edge joins them"
+        remedy = "merge them (trimesh: merge_vertices(merge_tex=True, merge_norm=True))"
+        warnings.warn(f"{text}; {remedy} unless they belong to separate pieces.", stacklevel=3)
 
 
 def link_faces(

@@ -13,7 +13,7 @@ from bilayer_graph.graphs.bilayer import add_fusion
 from bilayer_graph.graphs.check import check_finite_weights
 from bilayer_graph.graphs.distance import MIN_DISTANCE
 from bilayer_graph.graphs.fusion import link_levels
-from bilayer_graph.graphs.mesh import link_edges, link_faces
+from bilayer_graph.graphs.mesh import link_edges, link_faces, warn_of_seams
 from bilayer_graph.graphs.points import link_points
 from bilayer_graph.graphs.shape import Parts, Shape, read_shape
 
@@ -138,6 +138,7 @@ def _link_inside(
     if edge_index is not None:
         return link_edges(edge_index.long(), pos.size(0), pos.dtype)
     if faces is not None:
+        warn_of_seams(level.label, pos, faces)
         return link_faces(faces, pos.size(0), pos.dtype)
     others = f"other nodes in {level.label}"
     return link_points(pos, k, radius, min_distance, others, prefix="level_")

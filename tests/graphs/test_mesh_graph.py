@@ -1,3 +1,6 @@
+import warnings
+
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -6,7 +9,7 @@ from torch_geometric.transforms import FaceToEdge
 from torch_geometric.utils import add_self_loops, sort_edge_index
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.graphs import mesh_graph
+from bilayer_graph.graphs import bilayer_graph, mesh_graph, multilevel_graph
 from bilayer_graph.testing import assert_close, sphere_mesh, to_dense
 
 
@@ -89,3 +92,29 @@ def test_order_of_faces_and_corners_does_not_matter():
 def test_faces_of_another_mesh(faces, message):
     with pytest.raises(InputError, match=message):
         mesh_graph(faces, 3)
+
+
+def seamed_sphere():
+    """A sphere whose faces share no vertex, as files with a texture have it along seams."""
+    sphere = trimesh.creation.icosphere(1)
+    faces = np.arange(sphere.faces.size).reshape(-1, 3)
+    return trimesh.Trimesh(sphere.vertices[sphere.faces.ravel()], faces, process=False)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        mesh_graph,
+        lambda mesh: bilayer_graph(np.eye(3), mesh),
+        lambda mesh: multilevel_graph({"fine": mesh, "coarse": np.eye(3)}),
+    ],
+    ids=["mesh", "bilayer", "multilevel"],
+)
+def test_seams_are_told_of(build):
+    loose = seamed_sphere()
+    with pytest.warns(UserWarning, match=r"198 of 240 vertices lie on others.*merge them"):
+        build(loose)
+    loose.merge_vertices()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*lie on others.*")
+        build(loose)
