@@ -6,12 +6,14 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from bilayer_graph.body.mirror import mirror_keypoints
 from bilayer_graph.detection.check import check_image
 from bilayer_graph.detection.crops import Crop, crop_square, fit, input_size
 from bilayer_graph.detection.decode import decode_people, decode_person
 from bilayer_graph.detection.detector import DetectedPerson
 from bilayer_graph.detection.movenet import MoveNet
 from bilayer_graph.detection.suppress import distinct, joint_box, overlap, widened
+from bilayer_graph.detection.turned import TURNS, consensus, turned, turned_back
 from bilayer_graph.detection.weights_file import load_movenet
 
 COARSE, FINE = 256, 512
@@ -32,9 +34,12 @@ _BEST = 190
 # Sides of the second look, so that pictures share them.
 _STEP = 128
 # What the five surest refined joints have to reach on average, in doubt and otherwise: pictures
-# without people mostly stay below 0.35, 98 % of people are above 0.39.
-_SEEN, _SEEN_SURE = 0.4, 0.2
+# without people mostly stay below 0.35, 98 % of people are above 0.39. From all sides together
+# they reach up to 0.52.
+_SEEN, _SEEN_SURE, _SEEN_TURNED = 0.4, 0.2, 0.55
 _SUREST = 5
+# Mean confidence of a person's joints below which turned looks are taken as well.
+_UNSURE = 0.45
 
 T = TypeVar("T")
 
@@ -49,6 +54,18 @@ class Found(NamedTuple):
     def take(self, index: Tensor) -> "Found":
         """Some of the people."""
         return Found(self.keypoints[index], self.boxes[index], self.scores[index])
+
+    def with_more(self, more: "Found") -> "Found":
+        """These people and others of the same picture."""
+        return Found(*(torch.cat(pair) for pair in zip(self, more, strict=True)))
+
+    def turned_back(self, quarters: int, shape: torch.Size) -> "Found":
+        """People of a turned picture in the picture ``[3, H, W]``."""
+        height, width = shape[-2:]
+        keypoints = turned_back(self.keypoints, quarters, height, width)
+        corners = turned_back(self.boxes.unflatten(-1, (2, 2)), quarters, height, width)
+        boxes = torch.cat([corners.amin(-2), corners.amax(-2)], dim=-1)
+        return Found(keypoints, boxes, self.scores)
 
 
 class MoveNetDetector(nn.Module):
@@ -112,8 +129,19 @@ class MoveNetDetector(nn.Module):
         for side in sorted(set(sides) - {COARSE}):
             again = [i for i in range(len(images)) if sides[i] == side]
             for i, more in zip(again, self._find([images[i] for i in again], side), strict=True):
-                found[i] = Found(*(torch.cat(pair) for pair in zip(found[i], more, strict=True)))
-        return self._refine(images, [self._choose(people) for people in found])
+                found[i] = found[i].with_more(more)
+        doubtful = [not (people.scores >= self.threshold).any() for people in found]
+        self._find_turned(images, found, doubtful)
+        chosen = [self._choose(*pair) for pair in zip(found, doubtful, strict=True)]
+        return self._refine(images, chosen)
+
+    def _find_turned(self, images: list[Tensor], found: list[Found], doubtful: list[bool]) -> None:
+        """Look at the pictures in which nobody is sure from the other sides, too."""
+        again = [i for i in range(len(images)) if doubtful[i]]
+        for quarters in TURNS:
+            views = [turned(images[i], quarters) for i in again]
+            for i, more in zip(again, self._find(views, COARSE), strict=True):
+                found[i] = found[i].with_more(more.turned_back(quarters, images[i].shape))
 
     def _find(self, images: list[Tensor], side: int) -> list[Found]:
         """People of each picture at a scale, pictures of the same input size together."""
@@ -140,12 +168,11 @@ class MoveNetDetector(nn.Module):
         side = _BEST * max(image.shape[-2:]) / max(1.0, smallest)
         return min(max(round(side / _STEP) * _STEP, COARSE), FINE)
 
-    def _choose(self, found: Found) -> tuple[Found, bool]:
-        """The people without their duplicates, and whether they are below the threshold."""
+    def _choose(self, found: Found, doubtful: bool) -> tuple[Found, bool]:
+        """The people without their duplicates, and whether they are uncertain."""
         people = found.take(distinct(*found, *_SAME))
-        sure = people.take(people.scores >= self.threshold)
-        if len(sure.scores):
-            return sure, False
+        if not doubtful:
+            return people.take(people.scores >= self.threshold), False
         best = people.take(torch.arange(1))
         return best.take(best.scores >= self.floor), True
 
@@ -160,14 +187,34 @@ class MoveNetDetector(nn.Module):
             crops = [
                 crop_square(images[i], box, _CROP) for (i, _), box in zip(chunk, boxes, strict=True)
             ]
-            refined = decode_person(*self.refiner(self._stack(crops))).float().cpu()
-            for (i, j), crop, again in zip(chunk, crops, refined, strict=True):
+            looks = zip(*self._look_again(self._stack(crops)), strict=True)
+            for (i, j), crop, (upright, again) in zip(chunk, crops, looks, strict=True):
                 found, uncertain = chosen[i]
-                if is_person(again, uncertain):
+                if is_person(upright, again, uncertain):
                     keypoints = better(found.keypoints[j], crop.to_picture(again))
                     box, score = joint_box(keypoints, _JOINT), float(found.scores[j])
                     people[i].append(DetectedPerson(keypoints, box, score, uncertain))
         return [without_duplicates(those) for those in people]
+
+    def _look_again(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Keypoints ``[B, 17, 3]`` of crops as they are, and of the unsure ones from all sides."""
+        upright = self._joints(pixels)
+        refined = upright.clone()
+        unsure = (upright[..., 2].mean(1) < _UNSURE).nonzero().squeeze(1)
+        if len(unsure):
+            crops = pixels[unsure.to(pixels.device)]
+            looks = [
+                turned_back(self._joints(turned(crops, quarters)), quarters, _CROP, _CROP)
+                for quarters in TURNS
+            ]
+            mirrored = mirror_keypoints(self._joints(crops.flip(3)))
+            mirrored[..., 0] += _CROP
+            views = torch.stack([upright[unsure], mirrored, *looks], dim=1)
+            refined[unsure] = torch.stack([consensus(view) for view in views])
+        return upright, refined
+
+    def _joints(self, pixels: Tensor) -> Tensor:
+        return decode_person(*self.refiner(pixels)).float().cpu()
 
     def _stack(self, crops: list[Crop]) -> Tensor:
         """Crops as one batch on the network's device and in its precision."""
@@ -175,10 +222,11 @@ class MoveNetDetector(nn.Module):
         return torch.stack([crop.pixels for crop in crops]).to(weight.device, weight.dtype)
 
 
-def is_person(refined: Tensor, uncertain: bool) -> bool:
-    """Whether the second look sees somebody: its surest joints, for a face alone is five."""
-    surest = float(refined[:, 2].topk(_SUREST).values.mean())
-    return surest >= (_SEEN if uncertain else _SEEN_SURE)
+def is_person(upright: Tensor, refined: Tensor, uncertain: bool) -> bool:
+    """Whether the second looks see somebody: their surest joints, for a face alone is five."""
+    looks = torch.stack([upright, refined])
+    first, all_sides = looks[..., 2].topk(_SUREST).values.mean(1).tolist()
+    return bool(first >= (_SEEN if uncertain else _SEEN_SURE) or all_sides >= _SEEN_TURNED)
 
 
 def better(first: Tensor, refined: Tensor) -> Tensor:

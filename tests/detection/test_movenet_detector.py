@@ -173,3 +173,13 @@ def test_missing_weights(monkeypatch, tmp_path):
     monkeypatch.setattr("bilayer_graph.detection.weights_file.WEIGHTS", tmp_path)
     with pytest.raises(InputError, match="Install the package again"):
         load_movenet("thunder")
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turned_person_is_found(detector, sample, quarters):
+    """Lying on either side, and upside down: the joints are those of the upright picture."""
+    image, true = sample
+    people = detector(module.turned(image, quarters))
+    assert len(people) == 1
+    people[0].keypoints[:] = module.turned_back(people[0].keypoints, quarters, 512, 512)
+    assert float(joint_errors(people[0], true).max()) < 0.1
