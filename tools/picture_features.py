@@ -3,7 +3,8 @@
     python tools/picture_features.py --poses poses.npz --hold-out CLIPS --samples 10000 --out FOLDER
 
 `bilayer-graph train --pictures FOLDER` reads the folder: `train` has the people to train on,
-`held_out` those of the clips that are for validation only. Killed, it goes on from the last part.
+`held_out` those of the clips that are for validation only. The detector's errors on the first are
+in `noise_bank.safetensors`, for `train --noise-bank`. Killed, it goes on from the last part.
 """
 
 import argparse
@@ -13,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from noise_bank import SIZES, best_match
 from torch import Tensor
 from tqdm import tqdm
 
@@ -21,19 +21,27 @@ from bilayer_graph.body import COCO_TO_JOINTS, BodyModel
 from bilayer_graph.body.joints import BONES
 from bilayer_graph.cli.numbers import positive
 from bilayer_graph.cli.train import HELD_OUT_SEED, read_motion
-from bilayer_graph.detection import MoveNetDetector
+from bilayer_graph.detection import DetectedPerson, MoveNetDetector
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import MoveNetEncoder
 from bilayer_graph.models.movenet_encoder import PICTURE
 from bilayer_graph.models.node_features import keypoint_patches
 from bilayer_graph.pictures import as_image, crop_image, keypoints_box, limbs, to_crop
 from bilayer_graph.pictures.box import MIN_EXTENT, shows_picture, visible_extent
-from bilayer_graph.synthetic.cached_pictures import PicturedPeople, write_people
+from bilayer_graph.synthetic.cached_pictures import PicturedPeople, read_people, write_people
+from bilayer_graph.synthetic.figures import facing
+from bilayer_graph.synthetic.noise_bank import Observations, observe, write_observations
 from bilayer_graph.synthetic.pose_bank import PoseBank
 from bilayer_graph.synthetic.scenes import Scenes
 from bilayer_graph.training.picture_errors import box_side
 
+# Detectors look at pictures of 256 pixels: larger ones than these only cost time.
+SIZES = (
+    *((256, 256), (320, 320), (320, 240), (240, 320), (384, 288), (288, 384)),
+    *((216, 384), (384, 256), (384, 384)),
+)
 PART = 200
+BANK = "noise_bank.safetensors"
 # Pictures in memory at once, and crops that pass through the encoder together.
 _PICTURES, _CROPS = 50, 10
 _POSTURES = 8000
@@ -55,6 +63,10 @@ def main(words: Sequence[str] | None = None) -> int:
         detector, encoder = detector.bfloat16(), encoder.bfloat16()
     for name, scenes in (("held_out", held_out), ("train", training)):
         write_parts(arguments.out / name, scenes, detector, encoder)
+    people = read_people(arguments.out / "train")
+    write_observations(arguments.out / BANK, detector_errors(people))
+    missed = 1 - len(people.focal) / len(training)
+    print(f"{len(training)} pictures, the person not found in {missed:.1%}")
     return 0
 
 
@@ -134,6 +146,26 @@ def look(
             for chunk in range(0, len(kept), _CROPS)
         ]
     return PicturedPeople(*(torch.cat(values) for values in zip(*seen, strict=True)))
+
+
+def detector_errors(people: PicturedPeople) -> Observations:
+    """What the detector made of those who were found."""
+    return observe(people.true, people.keypoints, people.visible, facing(people.rotations))
+
+
+def best_match(people: list[DetectedPerson], points: Tensor, visible: Tensor) -> Tensor:
+    """Keypoints ``[17, 3]`` of the one who is nearest to the true ones; zeros if nobody is there.
+
+    Args:
+        people: Who was found in the picture.
+        points: True keypoints in its pixels, ``[17, 2]``.
+        visible: Which of them count, ``[17]``.
+    """
+    if not people:
+        return torch.zeros(17, 3)
+    found = torch.stack([person.keypoints for person in people])
+    distance = (found[..., :2] - points).norm(dim=-1)
+    return found[(distance * visible).sum(1).argmin()]
 
 
 def is_found(sample: Sample, keypoints: Tensor) -> bool:

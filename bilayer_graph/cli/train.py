@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="clips of --poses that are for validation only",
     )
     parser.add_argument(
-        "--noise-bank", type=Path, help="a detector's errors, as tools/noise_bank.py writes (small)"
+        "--noise-bank",
+        type=Path,
+        help="a detector's errors, as tools/picture_features.py writes (small)",
     )
     parser.add_argument("--init", type=Path, metavar="WEIGHTS", help="begin with these weights")
     parser.add_argument(

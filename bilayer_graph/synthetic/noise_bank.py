@@ -25,7 +25,7 @@ _SWAP_REACH, _SWAP_SHARE, _SWAP_LEAST = 0.08, 0.4, 0.08
 # With a larger mean error of the visible joints, in boxes, somebody else was found.
 _SOMEBODY_ELSE = 0.5
 _OTHER_SIDE = list(COCO_LEFT_RIGHT)
-_REMEDY = "Make the file with tools/noise_bank.py"
+_REMEDY = "Make the file with tools/picture_features.py"
 
 
 class Observations(NamedTuple):
@@ -90,7 +90,6 @@ class NoiseBank:
         if found.sum() < _PARTS:
             problem = f"somebody found in {int(found.sum())} pictures, at the least {_PARTS}"
             raise InputError("observations", len(found), problem, _REMEDY)
-        self.missed_share = 1 - found.float().mean().item()
         kept = Observations(*(part[found] for part in observations))
         pairs = zip(kept, _mirrored(kept), strict=True)
         self.entries = Observations(*(torch.cat(pair) for pair in pairs))
@@ -104,7 +103,7 @@ class NoiseBank:
 
     @classmethod
     def load(cls, path: str | Path) -> NoiseBank:
-        """Read a file that ``tools/noise_bank.py`` made.
+        """Read a file that ``tools/picture_features.py`` made.
 
         Raises:
             InputError: No such file, or another kind of file.

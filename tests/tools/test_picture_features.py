@@ -9,6 +9,7 @@ from torch import nn
 
 from bilayer_graph.detection import DetectedPerson
 from bilayer_graph.synthetic.cached_pictures import read_people
+from bilayer_graph.synthetic.noise_bank import read_observations
 
 
 class Knows:
@@ -78,6 +79,14 @@ def test_parts_are_gone_on_with_and_give_the_same_bits(parts, tmp_path, capsys):
     for one, other in zip(first, again, strict=True):
         assert torch.equal(one, other)
 
+    banks = [(tmp_path / name / tool.BANK).read_bytes() for name in "ab"]
+    assert banks[0] == banks[1]
+    bank = read_observations(tmp_path / "a" / tool.BANK)
+    assert len(bank.points) == len(first.focal)
+    # This detector errs by nothing.
+    torch.testing.assert_close(bank.errors, torch.zeros_like(bank.errors), atol=1e-3, rtol=0)
+    assert torch.equal(bank.hidden, ~first.visible)
+
     assert json.loads((tmp_path / "a" / "settings.json").read_text())["samples"] == "6"
     assert tool.main(["--samples", "7", "--out", str(tmp_path / "a")]) == 2
     assert "holds pictures of other settings" in capsys.readouterr().err
@@ -95,6 +104,17 @@ def test_who_is_kept():
     assert not tool.is_found(sample, found + torch.tensor([60.0, 0, 0]))
     assert not tool.is_found(sample, torch.zeros(17, 3))
     assert not tool.is_found(sample | {"visible": torch.zeros(17, dtype=torch.bool)}, found)
+
+
+def test_best_match_is_the_nearest_person():
+    points = torch.arange(34.0).view(17, 2)
+    visible = torch.ones(17, dtype=torch.bool)
+    people = [
+        DetectedPerson(torch.cat([points + shift, torch.ones(17, 1)], 1), torch.zeros(4), 0.5)
+        for shift in (40, 2, 90)
+    ]
+    assert torch.equal(tool.best_match(people, points, visible), people[1].keypoints)
+    assert torch.equal(tool.best_match([], points, visible), torch.zeros(17, 3))
 
 
 def test_unknown_clip_is_an_error(tmp_path, capsys):
