@@ -173,7 +173,8 @@ def _with_cached_pictures(
     both = StackDataset(**{PICTURE: pictured, BLIND: samples})
     seen = CachedPictures(body, index, held_out, _VALIDATION_BATCH)
     rate = arguments.lr or 2e-4
-    task = PicturedTraining(model, body, rate, total_steps, not arguments.no_picture)
+    share, shown = arguments.mesh_share, not arguments.no_picture
+    task = PicturedTraining(model, body, rate, total_steps, share, shown)
     return task, both, [seen, *validation], None
 
 

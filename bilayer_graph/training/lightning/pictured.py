@@ -24,14 +24,15 @@ _ADAPTER_RATE = 5.0
 class PicturedTraining(LiftingTraining):
     """AdamW with a cosine on batches half of pictures and half of keypoints alone.
 
-    So the model learns to use the picture, and stays good without one. The mesh branch of a model
-    that has none yet, its offsets at 0, is left alone.
+    So the model learns to use the picture, and stays good without one. First the skeleton graph
+    and the body alone; for the last ``mesh_share`` of the steps the mesh branch beside them.
 
     Args:
         model: The trained model, of ``readout="posed"``, with ``backbone="movenet"``.
         body: The body that made the data.
         learning_rate: Highest learning rate; the adapter's is five times as high.
         total_steps: Number of optimisation steps of the whole training.
+        mesh_share: Share of the steps that train the mesh branch, too.
         picture: Whether the pictures are shown; the control learns from the same samples without.
     """
 
@@ -43,12 +44,11 @@ class PicturedTraining(LiftingTraining):
         body: BodyModel,
         learning_rate: float,
         total_steps: int,
+        mesh_share: float = 0.04,
         picture: bool = True,
     ) -> None:
-        super().__init__(model, body, learning_rate, total_steps)
+        super().__init__(model, body, learning_rate, total_steps, mesh_share)
         self.picture = picture
-        # Where the skeleton does not hear the mesh yet, it can be trained at a tenth of the cost.
-        self.skeleton_steps = total_steps if graphs_are_apart(model) else 0
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:  # type: ignore[override]
         """Return the mean loss of both halves."""
@@ -93,13 +93,3 @@ class PicturedTraining(LiftingTraining):
     def _shown(self, batch: Batch) -> Batch:
         hidden = set() if self.picture else {"patches"}
         return {name: values for name, values in batch.items() if name not in hidden}
-
-
-def graphs_are_apart(model: BilayerHMR) -> bool:
-    """Whether no fusion block adds anything yet: then the skeleton does not hear the mesh."""
-    last = [
-        parameter
-        for name, parameter in model.blocks.named_parameters()
-        if "fusions" in name and "lin_out" in name
-    ]
-    return not any(bool(parameter.any()) for parameter in last)
