@@ -65,7 +65,8 @@ class CachedPictures(Dataset[dict[str, Tensor]]):
         batches: Number of items; ``None`` for everybody once, in order and unchanged.
         seed: Seed of the samples.
 
-    Sample: as of :class:`~bilayer_graph.synthetic.GeometrySamples`, and
+    Sample: as of :class:`~bilayer_graph.synthetic.GeometrySamples`, without ``up`` and
+    ``posture``, and
         - ``patches`` ``[B, 17, C]``: what the encoder's maps show at the keypoints.
     """
 

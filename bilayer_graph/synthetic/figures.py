@@ -25,21 +25,28 @@ class Figures(NamedTuple):
         betas: Shape coefficients, ``[B, S]``.
         bones: Where their bones are.
         camera: Rotations from the y-up world to camera axes, ``[B, 3, 3]``.
+        posture: Whose pose is one of the sampler's everyday postures, ``[B]``.
     """
 
     betas: Tensor
     bones: PlacedBones
     camera: Tensor
+    posture: Tensor
+
+    @property
+    def up(self) -> Tensor:
+        """Against gravity, in camera axes, ``[B, 3]``."""
+        return self.camera[..., 1]
 
 
 def sample_figures(draws: Draws, poses: PoseBank, body: ReducedBody) -> Figures:
     """Draw people: shape, pose, orientation, and the camera's heading, pitch and roll."""
     betas = draws.normal("betas", body.num_betas).clamp(-_SHAPE_LIMIT, _SHAPE_LIMIT)
-    pose, postures = poses.sample(draws)
+    pose, posture = poses.sample(draws)
     camera = sample_cameras(draws)
-    root = camera @ sample_orientations(draws, pose[:, 0], postures)
+    root = camera @ sample_orientations(draws, pose[:, 0], posture)
     pose = torch.cat([root.unsqueeze(1), pose[:, 1:]], dim=1)
-    return Figures(betas, body.place(body.absolute(pose), betas), camera)
+    return Figures(betas, body.place(body.absolute(pose), betas), camera, posture)
 
 
 def facing(turn: Tensor) -> Tensor:

@@ -43,6 +43,8 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         - ``joints`` ``[B, 12, 3]``, ``vertices`` ``[B, N, 3]``.
         - ``rotations`` ``[B, 24, 3, 3]``: of the bones in camera axes.
         - ``betas`` ``[B, 10]``.
+        - ``up`` ``[B, 3]``: against gravity. ``posture`` ``[B]`` bool: whose pose is one of the
+          sampler's everyday postures.
         - ``centre`` ``[B, 2]``, ``half`` ``[B]``: the crop in tangents from the optical axis.
     """
 
@@ -76,7 +78,8 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         return {name: values[: self.batch_size] for name, values in sample.items()}
 
     def _samples(self, draws: Draws) -> dict[str, Tensor]:
-        betas, bones, _ = sample_figures(draws, self.poses, self.body)
+        figures = sample_figures(draws, self.poses, self.body)
+        bones = figures.bones
         joints, points = self.body.joints(bones), self.body.keypoints(bones)
         views = sample_views(draws, joints)
         seen, front = views.project(points), facing(bones.turn)
@@ -86,14 +89,17 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         centre = centre + 0.04 * draws.uniform("shift", 2, low=-1.0) * side.unsqueeze(1)
         confidence = detections.confidence.unsqueeze(-1)
         found = _to_crop(detections.points, centre, side) * (confidence > 0)
-        bones = bones.turned(look_at(centre))
+        turn = look_at(centre)
+        bones = bones.turned(turn)
         return {
             "keypoints": torch.cat([found, confidence], dim=-1),
             "keypoints_true": _to_crop(views.project(joints), centre, side),
             "joints": self.body.joints(bones),
             "vertices": self.body.vertices(bones),
             "rotations": bones.turn,
-            "betas": betas,
+            "betas": figures.betas,
+            "up": (turn @ figures.up.unsqueeze(-1)).squeeze(-1),
+            "posture": figures.posture,
             "centre": centre,
             "half": side / 2,
         }

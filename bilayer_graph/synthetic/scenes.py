@@ -55,6 +55,8 @@ class Scenes(Dataset[dict[str, Tensor]]):
         - ``facing`` ``[17]`` bool: not hidden by the head.
         - ``joints`` ``[12, 3]``: metres, the pelvis at the origin.
         - ``rotations`` ``[24, 3, 3]``: of the bones in camera axes; ``betas`` ``[10]``.
+        - ``up`` ``[3]``: against gravity. ``posture`` ``[]`` bool: whether the pose is one of the
+          sampler's everyday postures.
         - ``place`` ``[3]``: where the pelvis is, metres. ``focal`` ``[]``: focal length in pixels;
           the principal point is the middle of the picture.
     """
@@ -105,11 +107,12 @@ class Scenes(Dataset[dict[str, Tensor]]):
         """Samples of one picture size, collated."""
         if len(draws) == 0:
             return {}
-        betas, bones, camera = sample_figures(draws, self.poses, self.body)
+        figures = sample_figures(draws, self.poses, self.body)
+        bones = figures.bones
         points = self.body.keypoints(bones)
         framing = sample_framing(draws, points, size)
         picture, visible = self._render(
-            draws, framing, camera[..., 1], self.body.vertices(bones), points
+            draws, framing, figures.up, self.body.vertices(bones), points
         )
         front = facing(bones.turn)
         return {
@@ -119,7 +122,9 @@ class Scenes(Dataset[dict[str, Tensor]]):
             "facing": front,
             "joints": self.body.joints(bones),
             "rotations": bones.turn,
-            "betas": betas,
+            "betas": figures.betas,
+            "up": figures.up,
+            "posture": figures.posture,
             "place": framing.place,
             "focal": framing.focal,
         }

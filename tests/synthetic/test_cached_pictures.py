@@ -25,7 +25,7 @@ CHANNELS = 3
 def people(body, poses):
     """Five people before a camera of 300 pixels, found where they are."""
     reduced = ReducedBody(body, INDEX)
-    betas, bones, _ = sample_figures(Draws(3, torch.arange(5)), poses, reduced)
+    betas, bones, *_ = sample_figures(Draws(3, torch.arange(5)), poses, reduced)
     place = torch.tensor([0.4, -0.2, 4.0])
     points = reduced.keypoints(bones) + place
     size = torch.tensor([320.0, 240.0])

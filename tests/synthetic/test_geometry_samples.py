@@ -16,6 +16,8 @@ from bilayer_graph.body import (
     project,
 )
 from bilayer_graph.synthetic import GeometrySamples, PoseBank
+from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.figures import sample_figures
 from bilayer_graph.testing import assert_close
 
 INDEX = torch.arange(0, 6890, 53)
@@ -26,6 +28,8 @@ SHAPES = {
     "vertices": (130, 3),
     "rotations": (24, 3, 3),
     "betas": (10,),
+    "up": (3,),
+    "posture": (),
     "centre": (2,),
     "half": (),
 }
@@ -65,7 +69,7 @@ def test_shapes_types_and_ranges(noisy, true):
         assert {name: tuple(value.shape[1:]) for name, value in batch.items()} == SHAPES
         for name, value in batch.items():
             assert len(value) == 2000, name
-            assert value.dtype == torch.float32, name
+            assert value.dtype == (torch.bool if name == "posture" else torch.float32), name
             assert value.isfinite().all(), name
         confidence = batch["keypoints"][..., 2]
         assert confidence.min() >= 0
@@ -74,6 +78,14 @@ def test_shapes_types_and_ranges(noisy, true):
         # The crop holds the person, up to what noise and a moved crop take away.
         inside = (batch["keypoints"][..., :2].abs() <= 1).all(-1)
         assert inside.float().mean() > 0.98
+
+
+def test_up_is_that_of_the_world_in_the_axes_of_the_crop(body, poses, noisy):
+    figures = sample_figures(Draws(5, torch.arange(2000)), poses, ReducedBody(body, INDEX))
+    turn = noisy["rotations"][:, 0] @ figures.bones.turn[:, 0].mT
+    world = figures.camera.mT @ turn.mT @ noisy["up"].unsqueeze(-1)
+    assert_close(world.squeeze(-1), torch.tensor([0.0, 1.0, 0.0]).expand(2000, 3))
+    assert noisy["posture"].all()
 
 
 def test_rotations_are_rotations(noisy):
@@ -208,7 +220,7 @@ def test_a_sample_has_the_same_bits_in_any_batch(make, size):
     # Larger ones may be rounded another way, elsewhere.
     larger = make(64)[0]
     for name, values in wide.items():
-        assert_close(larger[name][:32], values)
+        assert_close(larger[name][:32], values, torch.float32)
 
 
 def test_samples_depend_on_seed_and_number_only(make):

@@ -68,6 +68,19 @@ def test_keypoints_are_the_projected_joints_of_the_labelled_body(body, samples):
         torch.testing.assert_close(found, pixels, atol=0.01, rtol=0)
 
 
+def test_most_people_stand_upright_against_gravity(samples):
+    for sample in samples:
+        # Cameras look up or down by some 32 degrees at most, and are hardly tilted.
+        torch.testing.assert_close(sample["up"].norm(), torch.tensor(1.0))
+        assert sample["up"][1] < -0.75
+        assert sample["posture"]
+    height = [
+        (sample["joints"][[8, 9]].mean(0) - sample["joints"][[0, 5]].mean(0)) @ sample["up"]
+        for sample in samples
+    ]
+    assert (torch.stack(height) > 0.7).float().mean() > 0.6
+
+
 def test_people_are_in_the_picture_from_small_to_cut_off(body, poses):
     draws = Draws(1, torch.arange(400))
     reduced = ReducedBody(body, torch.tensor([0]))
