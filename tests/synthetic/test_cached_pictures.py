@@ -77,7 +77,9 @@ def test_a_batch_depends_on_its_number_only(people, body):
 def test_half_are_mirrored_in_everything(people, body):
     plain = CachedPictures(body, INDEX, people, 5)[0]
     sample = CachedPictures(body, INDEX, people, 200, 1, seed=1)[0]
-    own = torch.cdist(sample["patches"].flatten(1), plain["patches"].flatten(1))
+    # Without products of matrices, whose rounding keeps equal rows apart on some machines.
+    mode = "donot_use_mm_for_euclid_dist"
+    own = torch.cdist(sample["patches"].flatten(1), plain["patches"].flatten(1), compute_mode=mode)
     same = own.min(1).values == 0
     assert 0.35 < same.float().mean() < 0.65
     reduced = ReducedBody(body, INDEX)
