@@ -55,9 +55,18 @@ def share(text: str) -> float:
 
 def picture_path(text: str) -> Path:
     """Return the path of a .png file, and make its folder before the work that goes into it."""
+    return _path_to_write(text, ".png")
+
+
+def json_path(text: str) -> Path:
+    """Return the path of a .json file, and make its folder before the work that goes into it."""
+    return _path_to_write(text, ".json")
+
+
+def _path_to_write(text: str, suffix: str) -> Path:
     path = Path(text)
-    if path.suffix != ".png" or path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is no .png file, give one to write to")
+    if path.suffix != suffix or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no {suffix} file, give one to write to")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,7 +1,6 @@
 """Evaluation from whole pictures: the detector, the crop, the model, the refinement."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 
@@ -9,7 +8,8 @@ from bilayer_graph.body import ReducedBody
 from bilayer_graph.person import Person
 from bilayer_graph.predict import Predictor
 from bilayer_graph.synthetic import Scenes
-from bilayer_graph.training.evaluation import Batch
+from bilayer_graph.training.families import picture_families
+from bilayer_graph.training.measured import Measured
 from bilayer_graph.training.picture_errors import (
     Sample,
     nearest_person,
@@ -21,36 +21,31 @@ from bilayer_graph.training.picture_errors import (
 _PICTURES = 32
 
 
-@dataclass(frozen=True)
-class PictureErrors:
-    """The errors on pictures of one person each.
-
-    Attributes:
-        found: Share of the people who were found.
-        errors: Of those who were found, by name, ``[N]`` each, as
-            :func:`~bilayer_graph.training.picture_errors.picture_errors` and
-            :func:`~bilayer_graph.training.picture_errors.shape_errors` name them.
-    """
-
-    found: float
-    errors: Batch
-
-
 @torch.no_grad()
-def evaluate_pictures(predictor: Predictor, scenes: Scenes) -> PictureErrors:
-    """Recover the people of all pictures, whose field of view nobody knows, and measure them."""
+def evaluate_pictures(predictor: Predictor, scenes: Scenes) -> Measured:
+    """Recover the people of all pictures, whose field of view nobody knows, and measure them.
+
+    Args:
+        predictor: Who recovers them.
+        scenes: The pictures, of one person each.
+
+    Returns:
+        The errors of :func:`~bilayer_graph.training.picture_errors.picture_errors` and
+        :func:`~bilayer_graph.training.picture_errors.shape_errors` and the families of
+        :func:`~bilayer_graph.training.families.picture_families`.
+    """
     body, model = predictor.body, predictor.model
     mesh = ReducedBody(body, model.vertex_index)
     whole = ReducedBody(body, torch.arange(len(body.v_template)))
-    rows = [
-        picture_errors(person, sample, mesh) | shape_errors(person, sample, whole)
-        for sample, person in _recovered(predictor, scenes)
-        if person is not None
-    ]
-    names = rows[0] if rows else {}
-    # A person without a visible joint has no share of them.
-    errors = {name: torch.tensor([row[name] for row in rows]) for name in names}
-    return PictureErrors(len(rows) / len(scenes), errors)
+    people = []
+    for sample, person in _recovered(predictor, scenes):
+        row: dict[str, float] = {}
+        if person is not None:
+            row = picture_errors(person, sample, mesh) | shape_errors(person, sample, whole)
+        errors = {name: torch.tensor([error]) for name, error in row.items()}
+        found = torch.tensor([person is not None])
+        people.append(Measured(errors, found, picture_families(sample, person)))
+    return Measured.join(people)
 
 
 def _recovered(predictor: Predictor, scenes: Scenes) -> Iterator[tuple[Sample, Person | None]]:

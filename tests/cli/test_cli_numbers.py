@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bilayer_graph.cli.numbers import count, picture_path, positive, rate, seed
+from bilayer_graph.cli.numbers import count, json_path, picture_path, positive, rate, seed
 
 
 def parse(*words):
@@ -13,6 +13,7 @@ def parse(*words):
     parser.add_argument("--seed", type=seed)
     parser.add_argument("--lr", type=rate)
     parser.add_argument("--out", type=picture_path, default="deep/default.png")
+    parser.add_argument("--json", type=json_path)
     return parser.parse_args([str(word) for word in words])
 
 
@@ -48,6 +49,7 @@ def test_the_folder_of_a_default_is_made_only_if_it_is_used(tmp_path, monkeypatc
         (("--lr", 0), "argument --lr: 0 is no positive number"),
         (("--lr", "fast"), "argument --lr: invalid rate value: 'fast'"),
         (("--out", "picture.jpg"), "argument --out: picture.jpg is no .png file"),
+        (("--json", "figures.txt"), "argument --json: figures.txt is no .json file"),
         (("--out", __file__ + "/a/b.png"), "b.png cannot be made (Not a directory)"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset, StackDataset
 
 from bilayer_graph import Predictor
-from bilayer_graph.body import BodyModel, ReducedBody
+from bilayer_graph.body import COCO_TO_JOINTS, BodyModel, ReducedBody
 from bilayer_graph.cli import train as command
 from bilayer_graph.cli.main import main
 from bilayer_graph.detection import DetectedPerson
@@ -61,7 +61,7 @@ def poses(body):
 @pytest.fixture(scope="module")
 def people(body, poses):
     reduced = ReducedBody(body, torch.arange(1))
-    betas, bones, _ = sample_figures(Draws(3, torch.arange(8)), poses, reduced)
+    betas, bones, *_ = sample_figures(Draws(3, torch.arange(8)), poses, reduced)
     points = reduced.keypoints(bones) + torch.tensor([0.1, -0.2, 4.0])
     pixels = 300 * points[..., :2] / points[..., 2:] + 160
     return PicturedPeople(
@@ -205,9 +205,20 @@ def test_errors_from_whole_pictures(body, poses):
     shown = []
     predictor.model.encoder.register_forward_pre_hook(lambda _, given: shown.append(given[0]))
     result = evaluate_pictures(predictor, scenes)
-    assert result.found == pytest.approx(2 / 3)
+    assert result.found.tolist() == [True, True, False]
     assert {"MPJPE", "PA-MPJPE", "PVE", "near", "stretched", "volume"} < set(result.errors)
     assert all(len(values) == 2 for values in result.errors.values())
     assert torch.equal(result.errors["found 0.05"], torch.ones(2))
+    for kind, family in result.families.items():
+        assert (torch.stack(list(family.values())).sum(0) == 1).all(), kind
+    errors = result.families["mean error of the limb keypoints"]
+    assert errors["below 0.05 of the box"].tolist() == [True, True, False]
+    assert errors["nobody found"].tolist() == [False, False, True]
+    for number, sample in enumerate(samples):
+        depth = sample["place"].norm()
+        assert result.families["distance"]["below 4 m"][number] == (depth < 4)
+        # Who was missed is of the other families all the same.
+        seen = int(sample["visible"][list(COCO_TO_JOINTS)].sum())
+        assert result.families["limb joints hidden"]["3 and more"][number] == (seen < 10)
     # The crops that the predictor makes.
     assert [image.shape for image in shown] == [(4, 3, 256, 256)]
