@@ -11,9 +11,11 @@ from bilayer_graph.pictures.box import (
 )
 from bilayer_graph.pictures.crop import crop_image
 from bilayer_graph.pictures.images import list_images, read_image
+from bilayer_graph.pictures.joint_orders import JOINT_ORDERS
 from bilayer_graph.pictures.keypoint_files import KeypointFile, People, read_keypoints
 
 __all__ = [
+    "JOINT_ORDERS",
     "KeypointFile",
     "People",
     "Picture",

@@ -1,11 +1,10 @@
 """COCO keypoints: annotation files, lists of results, one person."""
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
-from bilayer_graph.body.joints import JOINT_NAMES
-from bilayer_graph.pictures.joint_orders import JOINT_ORDERS, joint_name
+from bilayer_graph.pictures.joint_names import NAMELESS, Order, named_order, named_row
+from bilayer_graph.pictures.json_file import objects
 from bilayer_graph.pictures.person_rows import Row
 from bilayer_graph.pictures.picture_index import Picture, printable
 
@@ -48,7 +47,7 @@ def read_coco(content: Any) -> tuple[list[Picture], list[Row]] | None:
         rows = [rows]
     if not isinstance(rows, list):
         return None
-    rows = [row if isinstance(row, dict) else {} for row in rows]
+    rows = objects(rows)
     if rows and not any("keypoints" in row for row in rows):
         return None
     joints = _JointNames(whole)
@@ -79,18 +78,25 @@ def _pictures(images: Any) -> list[Picture]:
     """The pictures that a file lists; an entry that is none is passed over."""
     pictures: list[Picture] = []
     by_id: dict[str, Picture] = {}
-    for image in _dicts(images):
-        key, name = _key(image.get("id")), image.get("file_name")
-        if key is None:
+    for image in objects(images):
+        picture = listed_picture(image, "id")
+        if picture is None:
             continue
-        picture = Picture(key, name if isinstance(name, str) and name else None, _size(image))
-        other = by_id.setdefault(key, picture)
+        other = by_id.setdefault(picture.id, picture)
         if other is picture or other.name != picture.name:
             pictures.append(picture)
         if other.name != picture.name:
-            other.problem = f"{other} and {picture} have the same id {printable(key)}"
+            other.problem = f"{other} and {picture} have the same id {printable(picture.id)}"
             picture.problem = other.problem
     return pictures
+
+
+def listed_picture(image: dict[str, Any], id_field: str) -> Picture | None:
+    """A picture as a file lists it, without its people; None if it has no id."""
+    key, name = _key(image.get(id_field)), image.get("file_name")
+    if key is None:
+        return None
+    return Picture(key, name if isinstance(name, str) and name else None, _size(image))
 
 
 def _size(image: dict[str, Any]) -> tuple[float, float] | None:
@@ -111,49 +117,41 @@ def _key(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _dicts(values: Any) -> Iterable[dict[str, Any]]:
-    values = values if isinstance(values, list) else []
-    return (value for value in values if isinstance(value, dict))
-
-
 class _JointNames:
     """What the joints of a row are, by the names in the file."""
 
     def __init__(self, whole: dict[str, Any]) -> None:
         self._everywhere = _first_names(whole)
         self._categories: dict[str, list[Any]] = {}
-        for category in _dicts(whole.get("categories")):
+        for category in filter(None, objects(whole.get("categories"))):
             names = category.get("keypoints")
             names = None if names == [] else names
             self._categories.setdefault(str(_key(category.get("id"))), []).append(names)
-        self._orders: dict[str, _Order] = {}
+        self._orders: dict[str, Order] = {}
 
     def row(self, row: dict[str, Any]) -> Row:
         """A person with its joint order."""
         own = _first_names(row)
         if own is not None:
-            return Row(row.get("keypoints"), *_order(own))
+            return named_row(row.get("keypoints"), named_order(own))
         key = str(_key(row.get("category_id")))
         order = self._orders.get(key)
         if order is None:
             order = self._orders[key] = self._order_of_category(key)
-        return Row(row.get("keypoints"), *order)
+        return named_row(row.get("keypoints"), order)
 
-    def _order_of_category(self, key: str) -> "_Order":
+    def _order_of_category(self, key: str) -> Order:
         if self._everywhere is not None:
-            return _order(self._everywhere)
+            return named_order(self._everywhere)
         found = self._categories.get(key)
         if found is None:
             # A row of an unknown category: the only names in the file are its names.
             every = [names for found in self._categories.values() for names in found]
             found = [names for names in every if names is not None]
         if any(names != found[0] for names in found[1:]):
-            return (), f"has category_id {printable(key)}, with different joint names in the file"
-        return _order(found[0]) if found else _COCO
-
-
-_Order = tuple[tuple[tuple[str, ...], ...], str]
-_COCO: _Order = ((JOINT_ORDERS["coco"],), "")
+            text = f"has category_id {printable(key)}, with different joint names in the file"
+            return None, text
+        return NAMELESS if not found or found[0] is None else named_order(found[0])
 
 
 def _first_names(fields: dict[str, Any]) -> Any:
@@ -161,20 +159,3 @@ def _first_names(fields: dict[str, Any]) -> Any:
         if name in fields:
             return fields[name]
     return None
-
-
-def _order(names: Any) -> _Order:
-    """The order that names say, or what is wrong with them."""
-    if names is None:
-        return _COCO
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return (), "has joint names that are no list of words"
-    order = tuple(joint_name(name) for name in names)
-    lacking = [name for name in JOINT_NAMES if name not in order]
-    if lacking:
-        shown = ", ".join(printable(name) for name in names[:3])
-        return (), f"has joints named {shown}, ... in the file, without {', '.join(lacking)}"
-    twice = [name for name in JOINT_ORDERS["coco"] if order.count(name) > 1]
-    if twice:
-        return (), f"has two joints named {twice[0]} in the file"
-    return (order,), ""

@@ -1,50 +1,72 @@
 """The joint orders of keypoint files, and the way from any of them to COCO's 17."""
 
-import re
-
 import torch
 from torch import Tensor
 
 from bilayer_graph.body.joints import COCO_NAMES, JOINT_NAMES
+from bilayer_graph.errors import InputError
 
-_COCO_18 = (
-    "nose",
-    "neck",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "right_eye",
-    "left_eye",
-    "right_ear",
-    "left_ear",
-)
-_FEET = (
-    "left_big_toe",
-    "left_small_toe",
-    "left_heel",
-    "right_big_toe",
-    "right_small_toe",
-    "right_heel",
-)
+_RIGHT_ARM = ("right_shoulder", "right_elbow", "right_wrist")
+_LEFT_ARM = ("left_shoulder", "left_elbow", "left_wrist")
+_RIGHT_LEG = ("right_hip", "right_knee", "right_ankle")
+_LEFT_LEG = ("left_hip", "left_knee", "left_ankle")
+_LIMBS = (*_RIGHT_ARM, *_LEFT_ARM, *_RIGHT_LEG, *_LEFT_LEG)
+_EYES_EARS = ("right_eye", "left_eye", "right_ear", "left_ear")
+_TOES_HEEL = ("big_toe", "small_toe", "heel")
+_OPENPOSE_FEET = tuple(f"{side}_{part}" for side in ("left", "right") for part in _TOES_HEEL)
+_HALPE_FEET = tuple(f"{side}_{part}" for part in _TOES_HEEL for side in ("left", "right"))
+_HALPE_26 = (*COCO_NAMES, "head", "neck", "hip", *_HALPE_FEET)
 
-# What stands at which place, by the name of the order.
+
+def _pairs(*parts: str) -> tuple[str, ...]:
+    return tuple(f"{side}_{part}" for part in parts for side in ("left", "right"))
+
+
+def _and_more(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Names, and those of faces and hands, which nothing here asks for, up to ``count``."""
+    return (*names, *(f"more_{place}" for place in range(len(names), count)))
+
+
+# What stands at which place, by the name of the order; a user says these names.
 JOINT_ORDERS: dict[str, tuple[str, ...]] = {
     "coco": COCO_NAMES,
     "limbs": JOINT_NAMES,
-    "openpose_18": _COCO_18,
-    "openpose_25": (*_COCO_18[:8], "mid_hip", *_COCO_18[8:], *_FEET),
+    "wholebody": _and_more((*COCO_NAMES, *_OPENPOSE_FEET), 133),
+    "halpe26": _HALPE_26,
+    "halpe136": _and_more(_HALPE_26, 136),
+    "openpose15": ("head", "neck", *_LIMBS, "chest"),
+    "openpose18": ("nose", "neck", *_LIMBS, *_EYES_EARS),
+    "openpose25": (
+        *("nose", "neck", *_RIGHT_ARM, *_LEFT_ARM, "mid_hip", *_RIGHT_LEG, *_LEFT_LEG),
+        *(*_EYES_EARS, *_OPENPOSE_FEET),
+    ),
+    "mpii": (
+        *(*reversed(_RIGHT_LEG), *_LEFT_LEG, "pelvis", "thorax", "upper_neck", "head_top"),
+        *(*reversed(_RIGHT_ARM), *_LEFT_ARM),
+    ),
+    "crowdpose": (
+        *_pairs("shoulder", "elbow", "wrist", "hip", "knee", "ankle"),
+        *("head", "neck"),
+    ),
+    "mediapipe": (
+        *("nose", "left_eye_inner", "left_eye", "left_eye_outer"),
+        *("right_eye_inner", "right_eye", "right_eye_outer"),
+        *_pairs("ear", "mouth", "shoulder", "elbow", "wrist", "pinky", "index", "thumb"),
+        *_pairs("hip", "knee", "ankle", "heel", "foot_index"),
+    ),
 }
 
-_SIDES = {"left": "left_", "l": "left_", "right": "right_", "r": "right_"}
+
+def joint_order(name: str) -> tuple[str, ...]:
+    """The order that a user names.
+
+    Raises:
+        InputError: There is none of this name.
+    """
+    if name not in JOINT_ORDERS:
+        remedy = f"Give one of {', '.join(JOINT_ORDERS)}"
+        raise InputError("joints", name, "no such order of joints", remedy)
+    return JOINT_ORDERS[name]
 
 
 def to_coco(joints: Tensor, names: tuple[str, ...]) -> Tensor:
@@ -60,20 +82,3 @@ def to_coco(joints: Tensor, names: tuple[str, ...]) -> Tensor:
     places = [names.index(name) if name in names else len(names) for name in COCO_NAMES]
     missing = torch.zeros_like(joints[..., :1, :])
     return torch.cat([joints, missing], dim=-2)[..., places, :]
-
-
-def joint_name(written: str) -> str:
-    """A joint's name in COCO's spelling, from the spellings of other tools.
-
-    ``Left Shoulder``, ``left-shoulder``, ``LShoulder``, ``l_shoulder``, ``leftShoulder`` and
-    ``shoulder.L`` are all ``left_shoulder``. A name that is none of COCO's 17 comes back as it is.
-    """
-    parts = re.findall(r"[a-z]+|\d+", re.sub(r"([a-z])([A-Z])", r"\1 \2", written).lower())
-    candidates = ["_".join(parts)]
-    if len(parts) == 2:
-        candidates += [_SIDES.get(parts[i], "?") + parts[1 - i] for i in (0, 1)]
-    elif len(parts) == 1:
-        for side, prefix in _SIDES.items():
-            if parts[0].startswith(side):
-                candidates.append(prefix + parts[0].removeprefix(side))
-    return next((name for name in candidates if name in COCO_NAMES), written)

@@ -11,7 +11,9 @@ from bilayer_graph.errors import InputError
 MAX_BYTES = 2**28
 
 # Flat lists of numbers make up nearly all of a file, and most are never asked for.
-_NUMBERS = re.compile(rb'("(?:pose_)?keypoints(?:_2d)?"\s*:\s*)\[(\s*[-\d][-+.\deE,\s]*)\]')
+_NUMBERS = re.compile(
+    rb'("(?:joints|(?:pose_)?keypoints(?:_2d)?)"\s*:\s*)\[(\s*[-\d][-+.\deE,\s]*)\]'
+)
 
 
 def read_json(path: Path, fields: frozenset[str], remedy: str) -> Any:
@@ -22,7 +24,8 @@ def read_json(path: Path, fields: frozenset[str], remedy: str) -> Any:
 
     Args:
         path: The file.
-        fields: Fields of objects to keep; the others are dropped while the file is parsed.
+        fields: Fields of objects to keep; the others are dropped while the file is parsed, but for
+            what is called otherwise in each file: objects that keep something, and numbered names.
         remedy: What to give instead.
 
     Raises:
@@ -30,7 +33,13 @@ def read_json(path: Path, fields: frozenset[str], remedy: str) -> Any:
     """
 
     def keep(found: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in found.items() if name in fields}
+        return {
+            name: value
+            for name, value in found.items()
+            if name in fields
+            or (value and type(value) is dict)
+            or (type(value) is str and name.isdecimal())
+        }
 
     try:
         # Not strict: the text of a list may have line breaks.
@@ -48,3 +57,9 @@ def numbers(values: Any) -> Any:
         ValueError: The text is no list.
     """
     return json.loads(f"[{values}]") if isinstance(values, str) else values
+
+
+def objects(values: Any) -> list[dict[str, Any]]:
+    """The objects of a list, empty ones in place of what is none; none of what is no list."""
+    values = values if isinstance(values, list) else []
+    return [value if isinstance(value, dict) else {} for value in values]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.pictures import coco_file, openpose_file
-from bilayer_graph.pictures.json_file import MAX_BYTES, read_json
-from bilayer_graph.pictures.npy_file import array_rows, read_npy
+from bilayer_graph.pictures.json_file import MAX_BYTES
+from bilayer_graph.pictures.keypoint_formats import read_people, said_rows
+from bilayer_graph.pictures.npy_file import array_rows
 from bilayer_graph.pictures.person_rows import (
     MAX_PEOPLE,
     REMEDY,
@@ -58,11 +58,16 @@ class KeypointFile:
         self._said: set[str] = set()
 
     @classmethod
-    def load(cls, path: str | Path) -> "KeypointFile":
+    def load(cls, path: str | Path, joints: str | None = None) -> "KeypointFile":
         """Read a file.
 
+        Args:
+            path: The file.
+            joints: What its joints are where it does not name them: one of ``JOINT_ORDERS``.
+
         Raises:
-            InputError: It is missing, too large, none of the formats, or has nobody in it.
+            InputError: It is missing, too large, none of the formats, or has nobody in it; there is
+                no such order, or the file names its joints itself.
         """
         path = Path(path)
         if not os.path.isfile(path):  # unlike Path.is_file, False of a name that cannot exist
@@ -71,24 +76,26 @@ class KeypointFile:
         if size > MAX_BYTES:
             problem = f"{size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}"
             raise InputError("keypoints", path, problem, "Split it")
-        is_array = path.suffix.lower() == ".npy"
-        pictures, loose = ([], read_npy(path)) if is_array else _read_people(path)
+        pictures, loose = read_people(path, joints)
         if not loose and not any(picture.rows for picture in pictures):
             raise InputError("keypoints", path, "no person in it", REMEDY)
         return cls(path, pictures, loose)
 
     @classmethod
-    def of_array(cls, array: np.ndarray) -> "KeypointFile":
+    def of_array(cls, array: np.ndarray, joints: str | None = None) -> "KeypointFile":
         """Take the people of one picture from an array, as a ``.npy`` file has it.
 
         Args:
-            array: ``[17 | 12, 2 | 3]`` or ``[P, 17 | 12, 2 | 3]``, pixels.
+            array: ``[J, 2 | 3]`` or ``[P, J, 2 | 3]``, pixels.
+            joints: What the J joints are, one of ``JOINT_ORDERS``; COCO's 17 or the 12 limb joints
+                need no word.
 
         Raises:
-            InputError: It has another shape or type.
+            InputError: It has another shape or type, or there is no such order.
         """
         path = Path("array")
-        return cls(path, [], array_rows(path, array))
+        rows = array_rows(path, array)
+        return cls(path, [], rows if joints is None else said_rows(path, rows, joints))
 
     @property
     def names_pictures(self) -> bool:
@@ -106,11 +113,13 @@ class KeypointFile:
         People who cannot be used are left out with a warning, unless nobody remains: those with a
         value that is not finite, a wrong number of joints, without two visible limb joints, in
         normalised coordinates, with a score above 10, or, if ``size`` is given, outside of the
-        picture. Other scores outside of [0, 1] are clamped, with a warning.
+        picture. Other scores outside of [0, 1] are clamped, with a warning. Coordinates that are
+        shares of the picture, as the format says, become pixels, with a warning.
 
         Args:
             image: The picture's path or name; not needed where the file has one picture.
-            size: Width and height of the picture, to be compared with those in the file.
+            size: Width and height of the picture, to be compared with those in the file; needed
+                where coordinates are shares of them.
             only: The file was given for this picture and no other: if it has one picture, it is
                 taken under any name.
 
@@ -195,6 +204,9 @@ class KeypointFile:
             raise InputError("keypoints", self.path, problem, remedy)
         if reasons:
             self._warn(f"left out{where}: {_few(reasons, '; ')}")
+        if size is not None and any(rows[number].shares for number in found):
+            text = "coordinates are shares of the picture's size, as the format says"
+            self._say("shares", f"{text}; multiplied by {size[0]} x {size[1]} pixels{where}")
         if clamped:
             numbers = _few([str(number) for number in clamped], ", ")
             text = f"scores outside of [0, 1] are clamped, first{where} of person {numbers}"
@@ -215,24 +227,23 @@ def read_keypoints(
     path: str | Path,
     image_name: str | Path | None = None,
     image_size: tuple[int, int] | None = None,
+    joints: str | None = None,
 ) -> Tensor:
     """People in a keypoint file, in the order of the file; for many pictures, see `KeypointFile`.
 
-    Read are, by their content:
-
-    - COCO JSON: an annotation file (``annotations``, ``images``), a list of results, or one person
-      (``keypoints``). Joints are what ``categories[].keypoints`` names them; without names they are
-      COCO's 17. Visibility 0 / 1 / 2 becomes confidence 0 / 1 / 1, a detector's score stays.
-    - OpenPose JSON: ``people[].pose_keypoints_2d`` as BODY_25 or COCO-18.
-    - ``.npy``: ``[12 | 17, 2 | 3]`` for one person or ``[P, 12 | 17, 2 | 3]``; the 17 are COCO's,
-      the 12 the limb joints. Without a third column a joint counts as visible, unless it is at
-      (0, 0).
+    Read are, by the names of their fields, the JSON of COCO (and of all who write as it does),
+    OpenPose, MMPose, AlphaPose, Detectron2, Ultralytics, MediaPipe and MPII, and by their suffix
+    ``.npy`` and the ``.txt`` of YOLO. Joints are what the file names them; without names 17 are
+    COCO's, 25, 18 and 15 of OpenPose's its own, 12 of a ``.npy`` the limb joints, and others are
+    for ``joints`` to say. ``docs/data.md`` has a table.
 
     Args:
         path: The file.
         image_name: Picture whose people to take, by file name, by its name without the suffix, or
             by a number as ``image_id``; not needed where the file has one picture.
-        image_size: Width and height of the picture, to be compared with those in the file.
+        image_size: Width and height of the picture, to be compared with those in the file; needed
+            where coordinates are shares of them.
+        joints: What its joints are where it does not name them: one of ``JOINT_ORDERS``.
 
     Returns:
         [P, 17, 3] float32 in COCO's order: x, y in pixels of the picture and confidence in [0, 1].
@@ -242,21 +253,7 @@ def read_keypoints(
     Raises:
         InputError: As :meth:`KeypointFile.load` and :meth:`KeypointFile.people`.
     """
-    return KeypointFile.load(path).people(image_name, image_size).keypoints
-
-
-def _read_people(path: Path) -> tuple[list[Picture], list[Row]]:
-    """The pictures of a JSON file with their people, and the people of no picture."""
-    found: tuple[list[Picture], list[Row]] | None
-    content = read_json(path, coco_file.FIELDS | openpose_file.FIELDS, REMEDY)
-    if isinstance(content, dict) and "people" in content:
-        rows = openpose_file.read_openpose(content)
-        found, field = None if rows is None else ([], rows), "pose_keypoints_2d"
-    else:
-        found, field = coco_file.read_coco(content), "keypoints"
-    if found is None:
-        raise InputError("keypoints", path, f"no list of people with the field {field}", REMEDY)
-    return found
+    return KeypointFile.load(path, joints).people(image_name, image_size).keypoints
 
 
 def _few(texts: list[str], between: str) -> str:

@@ -36,7 +36,7 @@ def array_rows(path: Path, array: np.ndarray) -> list[Row]:
     """
     if array.dtype.kind not in "fiu" or array.ndim not in (2, 3) or array.shape[-1] not in (2, 3):
         found = f"an array of {str(array.dtype)[:80]} {list(array.shape)}"
-        raise InputError("keypoints", path, f"{found}, not [P, 12 or 17, 2 or 3]", REMEDY)
+        raise InputError("keypoints", path, f"{found}, not [P, J, 2 or 3]", REMEDY)
     people = array.reshape(-1, *array.shape[-2:])
     if len(people) > MAX_PEOPLE:
         raise too_many(path, len(people))

@@ -3,23 +3,34 @@
 from typing import Any
 
 from bilayer_graph.pictures.joint_orders import JOINT_ORDERS
+from bilayer_graph.pictures.json_file import objects
 from bilayer_graph.pictures.person_rows import Row
+from bilayer_graph.pictures.picture_index import Picture
 
-FIELDS = frozenset({"people", "pose_keypoints_2d"})
+# The second name is that of its first versions.
+_POSES = ("pose_keypoints_2d", "pose_keypoints")
+FIELDS = frozenset({"people", *_POSES})
 
-_ORDERS = (JOINT_ORDERS["openpose_25"], JOINT_ORDERS["openpose_18"])
+_ORDERS = tuple(JOINT_ORDERS[name] for name in ("openpose25", "openpose18", "openpose15"))
 
 
-def read_openpose(content: dict[str, Any]) -> list[Row] | None:
+def read_openpose(content: Any) -> tuple[list[Picture], list[Row]] | None:
     """The people of OpenPose JSON, or None if there is no list of them.
 
     Args:
-        content: The parsed JSON, with ``people``.
+        content: The parsed JSON.
     """
-    people = content["people"]
-    if not isinstance(people, list):
+    if not isinstance(content, dict) or not isinstance(content.get("people"), list):
         return None
-    people = [person if isinstance(person, dict) else {} for person in people]
-    if people and not any("pose_keypoints_2d" in person for person in people):
+    people = objects(content["people"])
+    if people and not any(name in person for person in people for name in _POSES):
         return None
-    return [Row(person.get("pose_keypoints_2d"), _ORDERS) for person in people]
+    return [], openpose_rows(people)
+
+
+def openpose_rows(people: list[dict[str, Any]]) -> list[Row]:
+    """People as OpenPose writes them."""
+    return [
+        Row(next((person[name] for name in _POSES if name in person), None), _ORDERS)
+        for person in people
+    ]

@@ -17,15 +17,18 @@ from bilayer_graph.pictures.box import (
     shows_picture,
     visible_extent,
 )
-from bilayer_graph.pictures.joint_orders import to_coco
+from bilayer_graph.pictures.joint_orders import JOINT_ORDERS, to_coco
 from bilayer_graph.pictures.json_file import numbers
 
-REMEDY = "Give COCO JSON (17 joints), OpenPose JSON (25 or 18 joints) or .npy (12 or 17 joints)"
+REMEDY = "Give JSON of COCO, OpenPose or another tool in docs/data.md, .npy, or YOLO's .txt"
+SAY_JOINTS = "Or say which they are: joints=NAME, on the command line --joints NAME"
 
 # More are the frames of a film, not the people of a picture.
 MAX_PEOPLE = 1000
 # Beyond any picture, in pixels.
 _MAX_COORDINATE = 1e6
+# Joints may lie outside of the picture, but not that many pictures away from it.
+_MAX_SHARE = 10.0
 # Heatmaps and logits end well below; a scale of 0 to 100 does not.
 _MAX_SCORE = 10.0
 
@@ -37,12 +40,18 @@ class Row(NamedTuple):
         values: J triples x, y, confidence, or a flat list of 3 J numbers, also as text; None where
             there are none.
         orders: Joint orders that may be meant; the one of J joints is.
-        problem: Why no order is known, or nothing.
+        problem: Why the person cannot be used, if that is known already.
+        remedy: What would help against it.
+        named: Whether the file itself says what the joints are.
+        shares: Whether x and y are shares of the picture's width and height, as the format says.
     """
 
     values: Any
     orders: tuple[tuple[str, ...], ...]
     problem: str = ""
+    remedy: str = REMEDY
+    named: bool = False
+    shares: bool = False
 
 
 class UnusableRowError(Exception):
@@ -61,6 +70,16 @@ def too_many(path: Path, people: int) -> InputError:
     return InputError("keypoints", path, problem, remedy)
 
 
+def with_scores(points: Any, scores: Any) -> Any:
+    """Triples of pairs x, y and their scores; what :func:`read_row` refuses if they are none."""
+    if points is None:
+        return None
+    try:
+        return [[*point, score] for point, score in zip(points, scores, strict=True)]
+    except (TypeError, ValueError):
+        return "unreadable"
+
+
 def read_row(row: Row, size: tuple[int, int] | None = None) -> tuple[Tensor, bool]:
     """The checked keypoints of one person.
 
@@ -77,6 +96,8 @@ def read_row(row: Row, size: tuple[int, int] | None = None) -> tuple[Tensor, boo
     """
     joints, order = _joints(row)
     _check_coordinates(joints)
+    if row.shares:
+        joints[:, :2] *= _whole(joints, size)
     clamped = _check_scores(joints[:, 2])
     joints[:, 2] = joints[:, 2].clamp(0, 1)
     keypoints = to_coco(joints, order)
@@ -90,16 +111,22 @@ def read_row(row: Row, size: tuple[int, int] | None = None) -> tuple[Tensor, boo
 
 def _joints(row: Row) -> tuple[Tensor, tuple[str, ...]]:
     """The joints [J, 3] and what they are."""
+    if row.problem:
+        raise UnusableRowError(row.problem, row.remedy)
     if row.values is None:
         raise UnusableRowError("has no keypoints")
-    if row.problem:
-        raise UnusableRowError(row.problem, "Name the joints as COCO does")
     joints = _triples(row.values)
     for order in row.orders:
         if len(order) == len(joints):
             return torch.from_numpy(joints).float(), order
     allowed = " or ".join(str(len(order)) for order in row.orders)
-    raise UnusableRowError(f"has {len(joints)} joints, expected {allowed}")
+    problem = f"has {len(joints)} joints, expected {allowed}"
+    names = [name for name, order in JOINT_ORDERS.items() if len(order) == len(joints)]
+    if row.named or not names:
+        raise UnusableRowError(problem)
+    choice = " or ".join(names)
+    remedy = f"Say which they are: joints={choice}, on the command line --joints {choice}"
+    raise UnusableRowError(problem, remedy)
 
 
 def _triples(values: Any) -> np.ndarray:
@@ -113,6 +140,17 @@ def _triples(values: Any) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != 3:
         raise UnusableRowError("is not a list of x, y, confidence")
     return array
+
+
+def _whole(joints: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """What shares of a picture are shares of: [2] width and height."""
+    if joints[:, :2].abs().max() > _MAX_SHARE:
+        problem = f"has coordinates beyond {_MAX_SHARE:g}, where its format has shares of the size"
+        raise UnusableRowError(problem, "Divide them by the picture's width and height")
+    if size is None:
+        problem = "has shares of the picture's size as coordinates, and the size is not given"
+        raise UnusableRowError(problem, "Give image_size=(width, height)")
+    return torch.tensor(size, dtype=joints.dtype)
 
 
 def _check_coordinates(joints: Tensor) -> None:

@@ -8,7 +8,8 @@ import torch
 from bilayer_graph.body.joints import JOINT_NAMES
 from bilayer_graph.errors import InputError, one_line
 from bilayer_graph.pictures import KeypointFile, limbs, read_keypoints
-from bilayer_graph.pictures.joint_orders import JOINT_ORDERS, joint_name
+from bilayer_graph.pictures.joint_names import joint_name
+from bilayer_graph.pictures.joint_orders import JOINT_ORDERS
 
 
 def words(text):
@@ -661,8 +662,8 @@ def test_spellings(written, name):
 
 
 def test_the_table_of_orders():
-    assert list(JOINT_ORDERS["openpose_25"]) == BODY_25
-    assert list(JOINT_ORDERS["openpose_18"]) == COCO_18
+    assert list(JOINT_ORDERS["openpose25"]) == BODY_25
+    assert list(JOINT_ORDERS["openpose18"]) == COCO_18
     assert list(JOINT_ORDERS["coco"]) == COCO
     assert all(len(set(order)) == len(order) for order in JOINT_ORDERS.values())
 
