@@ -14,6 +14,7 @@ from bilayer_graph.cli.recover_files import PictureWriter, is_finished, make_fol
 from bilayer_graph.cli.recover_jobs import Job, plan
 from bilayer_graph.errors import InputError, one_line
 from bilayer_graph.models.lifting import FIELD_OF_VIEW
+from bilayer_graph.pictures import JOINT_ORDERS
 from bilayer_graph.predict import Predictor, choose_device
 
 
@@ -32,8 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keypoints",
         type=Path,
-        help="file (COCO or OpenPose JSON, .npy), or folder with NAME.json or NAME.npy for each "
-        "picture; without it the detector looks",
+        help="file (COCO, OpenPose, ... JSON, .npy, YOLO's .txt), or folder with NAME.json, "
+        "NAME.npy or NAME.txt for each picture; without it the detector looks",
+    )
+    parser.add_argument(
+        "--joints",
+        choices=JOINT_ORDERS,
+        metavar="NAME",
+        help=f"what the keypoints are, where files do not say it: {', '.join(JOINT_ORDERS)}",
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
     parser.add_argument("--weights", type=Path, help="checkpoint; default: the shipped one")
@@ -59,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     tally = _Tally()
     choose_device(arguments.device)
-    jobs = plan(arguments.image, arguments.keypoints, arguments.out, tally.failed)
+    paths = arguments.image, arguments.keypoints, arguments.out
+    jobs = plan(*paths, tally.failed, arguments.joints)
     if arguments.resume:
         count = len(jobs)
         jobs = [job for job in jobs if not is_finished(job)]

@@ -2,12 +2,16 @@
 
 import os
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.pictures import KeypointFile, list_images, read_image
 from bilayer_graph.recovery.requests import Keypoints
+
+# In the order in which they are looked for.
+_SUFFIXES = (".json", ".npy", ".txt")
 
 
 class Job(NamedTuple):
@@ -19,7 +23,11 @@ class Job(NamedTuple):
 
 
 def plan(
-    image: Path, keypoints: Path | None, out: Path, failed: dict[Path, InputError]
+    image: Path,
+    keypoints: Path | None,
+    out: Path,
+    failed: dict[Path, InputError],
+    joints: str | None = None,
 ) -> list[Job]:
     """Return what is to be done; note pictures that cannot be.
 
@@ -28,22 +36,29 @@ def plan(
         keypoints: A file, a folder of files, or ``None``.
         out: Folder for the results.
         failed: Where pictures of a folder that have no keypoints are noted.
+        joints: What the keypoints are where files do not name them.
 
     Raises:
         InputError: If the folder, the one picture or the one keypoint file cannot be used.
     """
+    if joints is not None and keypoints is None:
+        raise InputError("--joints", joints, "no keypoints are given", "Give --keypoints too")
     if not os.path.isdir(image):  # unlike Path.is_dir, False of a name that cannot exist
-        return [_single(image, keypoints, out)]
+        return [_single(image, keypoints, out, joints)]
     paths = list_images(image)
     folders = name_folders(paths, out)
     if keypoints is None or not os.path.isdir(keypoints):
-        shared = None if keypoints is None else _shared(keypoints)
+        shared = None if keypoints is None else _shared(keypoints, joints)
         return [Job(path, folder, shared) for path, folder in zip(paths, folders, strict=True)]
     stems = Counter(path.stem for path in paths)
     jobs = []
     for path, folder in zip(paths, folders, strict=True):
         try:
-            found = find_keypoints(path, keypoints, alone=stems[path.stem] == 1)
+            file, is_own = find_keypoints(path, keypoints)
+            # Read when its turn comes, unless it has to say whose it is.
+            found: Keypoints = partial(KeypointFile.load, file, joints)
+            if not is_own and stems[path.stem] > 1:
+                found = _of_twins(file, path, joints)
         except InputError as error:
             failed[path] = error
             continue
@@ -62,50 +77,48 @@ def name_folders(paths: list[Path], out: Path) -> list[Path]:
     ]
 
 
-def find_keypoints(image: Path, folder: Path, alone: bool = True) -> KeypointFile | Path:
-    """Return the keypoint file of a picture in a folder.
+def find_keypoints(image: Path, folder: Path) -> tuple[Path, bool]:
+    """Return the keypoint file of a picture in a folder, and whether it has its whole name.
 
     Args:
         image: The picture.
         folder: Where the files lie.
-        alone: Whether no other picture has its name before the suffix.
 
     Raises:
-        InputError: If there is none, or only one that could as well be another picture's.
+        InputError: If there is none.
     """
-    for name in (f"{image.name}.json", f"{image.name}.npy"):
-        if os.path.isfile(folder / name):
-            return folder / name
-    names = [f"{image.stem}.json", f"{image.stem}.npy", f"{image.stem}_keypoints.json"]
+    for suffix in _SUFFIXES:
+        if os.path.isfile(folder / f"{image.name}{suffix}"):
+            return folder / f"{image.name}{suffix}", True
+    names = [f"{image.stem}{suffix}" for suffix in (*_SUFFIXES, "_keypoints.json")]
     for name in names:
         if os.path.isfile(folder / name):
-            return folder / name if alone else _of_twins(folder / name, image)
+            return folder / name, False
     remedy = f"Put {names[0]} there, or leave --keypoints out: the detector looks"
     raise InputError("--keypoints", folder, f"has no {', '.join(names)}", remedy)
 
 
-def _single(image: Path, keypoints: Path | None, out: Path) -> Job:
+def _single(image: Path, keypoints: Path | None, out: Path, joints: str | None) -> Job:
     """Return the one job, its picture and keypoints read once to see that they can be."""
     size = read_image(image).size
     if keypoints is None:
         return Job(image, out, None)
     if os.path.isdir(keypoints):
-        found = find_keypoints(image, keypoints)
-        keypoints = found if isinstance(found, Path) else found.path
-    return Job(image, out, KeypointFile.load(keypoints).people(image, size, only=True))
+        keypoints, _ = find_keypoints(image, keypoints)
+    return Job(image, out, KeypointFile.load(keypoints, joints).people(image, size, only=True))
 
 
-def _shared(keypoints: Path) -> KeypointFile:
-    file = KeypointFile.load(keypoints)
+def _shared(keypoints: Path, joints: str | None) -> KeypointFile:
+    file = KeypointFile.load(keypoints, joints)
     if not file.names_pictures:
-        remedy = "Give a folder of files, or COCO JSON that names the pictures"
+        remedy = "Give a folder of files, or one that names the pictures"
         raise InputError("--keypoints", keypoints, "it is of one picture only", remedy)
     return file
 
 
-def _of_twins(path: Path, image: Path) -> KeypointFile:
+def _of_twins(path: Path, image: Path, joints: str | None) -> KeypointFile:
     """Return a file that fits several pictures by its name, if it says whose people it has."""
-    file = KeypointFile.load(path)
+    file = KeypointFile.load(path, joints)
     if not file.names_pictures:
         problem = f"could be of {image.name} or of another {image.stem}"
         raise InputError("--keypoints", path, problem, f"Call it {image.name}{path.suffix}")

@@ -76,6 +76,8 @@ def _opened(keypoints: Keypoints) -> KeypointFile:
         return keypoints
     if isinstance(keypoints, (str, Path)):
         return KeypointFile.load(keypoints)
+    if callable(keypoints):
+        return keypoints()
     if isinstance(keypoints, People):
         keypoints = keypoints.keypoints
     return KeypointFile.of_array(as_array(keypoints))

@@ -1,6 +1,6 @@
 """Pictures as a user gives them: read one by one, each bad one refused alone."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,18 @@ from torch import Tensor
 from bilayer_graph.errors import InputError
 from bilayer_graph.pictures import KeypointFile, People, Picture, as_image
 
-Keypoints = str | Path | KeypointFile | People | np.ndarray | Tensor | Sequence[Any]
-"""A keypoint file, its path, what it holds of a picture, or numbers ``[17 | 12, 2 | 3]``."""
+Keypoints = (
+    str
+    | Path
+    | KeypointFile
+    | Callable[[], KeypointFile]
+    | People
+    | np.ndarray
+    | Tensor
+    | Sequence[Any]
+)
+"""A keypoint file, its path, what reads it when the picture's turn comes, what it holds of a
+picture, or numbers ``[17 | 12, 2 | 3]``."""
 
 Item = Picture | tuple[Picture, Keypoints | None]
 """A picture, or a picture and its keypoints."""

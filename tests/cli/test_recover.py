@@ -251,7 +251,7 @@ def test_a_folder_of_files(call, photos, tmp_path):
     np.save(folder / "one.npy", moved(8).numpy())
     status, _, errors = call(photos, "--no-overlay", "--keypoints", folder)
     assert status == 1
-    assert "has no two.json, two.npy, two_keypoints.json" in errors
+    assert "has no two.json, two.npy, two.txt, two_keypoints.json" in errors
     # A name that two pictures share says nothing, unless the file does.
     Image.open(photos / "one.png").save(photos / "one.jpg")
     status, _, errors = call(photos, "--no-overlay", "--keypoints", folder)
@@ -262,6 +262,41 @@ def test_a_folder_of_files(call, photos, tmp_path):
     assert "2 people" in call(photos, "--no-overlay", "--keypoints", folder)[1]
     out = tmp_path / "out"
     assert centre_of(out / "one.png") - centre_of(out / "one.jpg") == pytest.approx(16, abs=1e-3)
+
+
+def test_joints_that_no_file_names(call, photos, tmp_path, capsys):
+    folder = tmp_path / "keypoints"
+    folder.mkdir()
+    for name, by in (("one", 8), ("two", -8)):
+        np.save(folder / f"{name}.npy", np.concatenate([moved(by), np.zeros((9, 3))]))
+    words = [photos, "--no-overlay", "--keypoints", folder]
+    status, _, errors = call(*words)
+    assert status == 1
+    assert errors.count("has 26 joints, expected 12 or 17") == 2
+    assert "--joints halpe26" in errors
+    assert call(*words, "--joints", "halpe26")[0] == 0
+    out = tmp_path / "out"
+    assert centre_of(out / "one") - centre_of(out / "two") == pytest.approx(16, abs=1e-3)
+    one = [photos / "one.png", "--joints", "halpe26"]
+    assert call(*one, "--keypoints", folder)[0] == 0
+    status, _, errors = call(*one)
+    assert status == 2
+    assert "--joints=halpe26: no keypoints are given" in errors
+    with pytest.raises(SystemExit, match="2"):
+        call(*words, "--joints", "smpl")
+    assert "invalid choice: 'smpl' (choose from " in capsys.readouterr().err
+
+
+def test_label_lines_of_yolo(call, photos, tmp_path):
+    people = np.array([moved(8).numpy(), moved(-8).numpy()])
+    people[..., :2] /= Image.open(photos / "one.png").size
+    lines = [" ".join(map(str, [0, 0.5, 0.5, 0.2, 0.4, *person.flatten()])) for person in people]
+    (tmp_path / "one.txt").write_text("\n".join(lines))
+    status, printed, errors = call(photos / "one.png", "--keypoints", tmp_path, "--no-overlay")
+    assert (status, printed[:8]) == (0, "2 people")
+    assert "shares of the picture's size" in errors
+    first, second = (centre_of(tmp_path / f"out/person_{i}") for i in (0, 1))
+    assert first - second == pytest.approx(16, abs=1e-3)
 
 
 def test_keypoints_of_one_picture_need_no_detector(call, photos, tmp_path, monkeypatch):
