@@ -15,7 +15,7 @@ from bilayer_graph.synthetic.noise_bank import NoiseBank
 from bilayer_graph.synthetic.pose_bank import PoseBank
 from bilayer_graph.synthetic.viewpoints import sample_views
 
-_BANK_SHARE = 0.6
+_BANK_SHARE = 0.35
 # Samples made together: smaller products of matrices are rounded another way.
 _FEWEST = 32
 
@@ -35,7 +35,7 @@ class GeometrySamples(Dataset[dict[str, Tensor]]):
         batches: Number of items.
         seed: Seed of the samples.
         noise: Whether a detector found the keypoints; otherwise they are true.
-        bank: A real detector's errors, for 6 of 10 samples.
+        bank: A real detector's errors, for a third of the samples.
 
     Sample (float32, crop coordinates in [-1, 1], metres in camera axes, pelvis at the origin):
         - ``keypoints`` ``[B, 17, 3]``: x, y, confidence in COCO's order; zeros where missed.
