@@ -40,13 +40,12 @@ def group_norm(
         The shape and the dtype of ``x``; the statistics are computed in float32 at least.
 
     Raises:
-        InputError: If ``x`` is not ``[N, C]`` or ``[B, N, C]``, or ``C`` does not fall into groups.
+        InputError: If ``x`` is not ``[N, C]`` or ``[B, N, C]``, or ``C`` does not fall into groups
+            or is not that of ``weight``.
     """
     if x.dim() not in (2, 3):
         raise InputError("x", list(x.shape), "not node features", "Give [N, C] or [B, N, C]")
-    if num_groups < 1 or x.size(-1) % num_groups:
-        problem = f"does not divide {x.size(-1)} channels"
-        raise InputError("num_groups", num_groups, problem, "Give a divisor of the channels")
+    _check_channels(x, num_groups, weight)
     batched = x if x.dim() == 3 else x.unsqueeze(0)
     if needs_plain_torch():
         out = reference.group_norm(batched, num_groups, weight, bias, eps)
@@ -80,7 +79,11 @@ def segment_group_norm(
 
     Returns:
         The shape and the dtype of ``x``; the statistics are computed in float32 at least.
+
+    Raises:
+        InputError: If ``C`` does not fall into groups or is not that of ``weight``.
     """
+    _check_channels(x, num_groups, weight)
     wide, size = _widen(x), x.size(1) // num_groups
     number = torch.bincount(batch, minlength=batch_size).clamp(min=1).unsqueeze(1)
 
@@ -96,6 +99,16 @@ def segment_group_norm(
     out = torch.addcmul(bias, centred, scale)
     # Unlike relu(), it does not keep the result, which may be changed in place.
     return (out.masked_fill(out <= 0, 0) if relu else out).to(x.dtype)
+
+
+def _check_channels(x: Tensor, num_groups: int, weight: Tensor) -> None:
+    channels = x.size(-1)
+    if num_groups < 1 or channels % num_groups:
+        problem = f"does not divide {channels} channels"
+        raise InputError("num_groups", num_groups, problem, "Give a divisor of the channels")
+    if channels != weight.size(0):
+        problem, remedy = f"the weight has {weight.size(0)} channels", "Give as many"
+        raise InputError("x", list(x.shape), problem, remedy)
 
 
 def _group_norm(
@@ -189,12 +202,12 @@ def _widen(x: Tensor) -> Tensor:
 
 
 def _by_group(value: Tensor, num_groups: int) -> Tensor:
-    """From ``[B, C]`` to ``[B, G, C / G]``."""
+    """Split channels into groups: ``[B, C]`` to ``[B, G, C / G]``."""
     return value.view(value.size(0), num_groups, value.size(1) // num_groups)
 
 
 def _per_channel(value: Tensor, x: Tensor) -> Tensor:
-    """From ``[B, G, 1]`` or ``[B, G, C / G]`` to ``[B, 1, C]``."""
+    """Spread values of groups: ``[B, G, 1]`` or ``[B, G, C / G]`` to ``[B, 1, C]``."""
     size = x.size(2) // value.size(1)
     return value.expand(-1, -1, size).reshape(x.size(0), 1, x.size(2))
 

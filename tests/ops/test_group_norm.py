@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops import group_norm, reference
+from bilayer_graph.ops import group_norm, reference, segment_group_norm
 from bilayer_graph.testing import assert_close, sample_features
 
 # batch, nodes, channels, groups
@@ -230,3 +230,11 @@ def test_groups_that_do_not_divide_the_channels(groups):
     message = rf"^num_groups={groups}: does not divide 24 channels.*Give a divisor"
     with pytest.raises(InputError, match=message):
         group_norm(torch.zeros(2, 24), groups, torch.ones(24), torch.zeros(24), 1e-5)
+
+
+@pytest.mark.parametrize("batch", [None, torch.zeros(2, dtype=torch.long)], ids=["one", "union"])
+def test_features_of_other_channels_than_the_weight(batch):
+    union = () if batch is None else (batch, 1)
+    norm = group_norm if batch is None else segment_group_norm
+    with pytest.raises(InputError, match=r"^x=\[2, 24\]: the weight has 16 channels.*Give as many"):
+        norm(torch.zeros(2, 24), *union, 2, torch.ones(16), torch.zeros(16), 1e-5)
