@@ -54,7 +54,7 @@ def barycentric_map(
 def _nearest(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
-    """The closest face to each point."""
+    """Find the closest face to each point."""
     # Copies of points and faces of one point cost the search a comparison with each other.
     places, place = np.unique(points, axis=0, return_inverse=True)
     wide = np.flatnonzero(size) if size.any() else np.arange(1)
@@ -67,7 +67,7 @@ def _nearest(
 
 
 def unit_normals(triangles: np.ndarray, sine: float = _FLAT) -> np.ndarray:
-    """Normals of triangles ``[..., 3, 3]``; zero for one without area, which has no sides.
+    """Return normals of triangles ``[..., 3, 3]``; zero for one without area, which has no sides.
 
     Args:
         triangles: Corners.
@@ -101,7 +101,7 @@ def closest_weights(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _side_weights(spokes: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Weights ``[T, 3]`` of the closest points on the sides of triangles."""
+    """Return weights ``[T, 3]`` of the closest points on the sides of triangles."""
     side = np.roll(triangles, -1, axis=1) - triangles
     length = _dot(side, side)
     along = np.divide(_dot(spokes, side), length, out=np.zeros_like(length), where=length > 0)
@@ -121,7 +121,7 @@ def _gaps(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _normals(triangles: np.ndarray, sine: float = _FLAT) -> tuple[np.ndarray, np.ndarray]:
-    """Normals as long as twice the area, and which triangles have none."""
+    """Return normals as long as twice the area, and which triangles have none."""
     first = triangles[..., 1, :] - triangles[..., 0, :]
     second = triangles[..., 2, :] - triangles[..., 0, :]
     normal = np.cross(first, second)
@@ -130,7 +130,7 @@ def _normals(triangles: np.ndarray, sine: float = _FLAT) -> tuple[np.ndarray, np
 
 
 def _looks_away(outward: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Which faces look another way than vertices; what has no normal looks every way."""
+    """Return which faces look another way than vertices; what has no normal looks every way."""
     sided = outward.any(-1) & normals.any(-1)
     return sided & (_dot(outward, normals) < _SAME_WAY)
 

@@ -26,6 +26,9 @@ def pairs_by_graph(
 
     Returns:
         ``edge_index`` of shape ``[2, E]``, sorted by target and then by source.
+
+    Raises:
+        InputError: If ``batch`` numbers a graph below 0.
     """
     lowest, number = int(torch.cat([*batch]).min()), int(torch.cat([*batch]).max()) + 1
     if lowest < 0:

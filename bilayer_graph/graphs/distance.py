@@ -23,7 +23,7 @@ def reciprocal_distance(
         min_distance: Lower bound :math:`d_{min}` of the distance, in the points' unit.
 
     Returns:
-        Weights of shape ``[E]``.
+        Weights of shape ``[E]``, in one over the points' unit.
     """
     distance = [
         torch.linalg.vector_norm(target[j] - source[i], dim=1)

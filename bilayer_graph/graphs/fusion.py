@@ -44,7 +44,8 @@ def fusion_graph(
 
     Returns:
         ``edge_index``, an ``EdgeIndex`` of shape ``[2, E]`` (joint, vertex) sorted by vertex and
-        then by joint, and ``edge_weight`` of shape ``[E]``; :math:`E = N_s N_m`, or :math:`k N_m`.
+        then by joint, and ``edge_weight`` of shape ``[E]``, in one over the points' unit. Of one
+        object :math:`E` is :math:`N_s N_m`, with ``k`` :math:`k N_m`, with ``radius`` what is near.
 
     Raises:
         InputError: If the points are not finite or not in one space, ``k`` is out of range,

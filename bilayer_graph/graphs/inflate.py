@@ -47,7 +47,7 @@ def inflated(vertices: np.ndarray, faces: np.ndarray, pieces: list[np.ndarray]) 
 
 
 def _across(points: np.ndarray) -> np.ndarray | None:
-    """The direction across a sheet, or ``None`` if the points are no sheet."""
+    """Return the direction across a sheet, or ``None`` if the points are no sheet."""
     points = points - points.mean(0)
     spread, axes = np.linalg.eigh(points.T @ points / len(points))
     across = axes[:, 0]
@@ -58,7 +58,7 @@ def _across(points: np.ndarray) -> np.ndarray | None:
 def _heights(
     vertices: np.ndarray, faces: np.ndarray, facing: np.ndarray, piece: np.ndarray
 ) -> np.ndarray:
-    """How far to lift the vertices of a sheet from it: a roof over each side, down to the rim."""
+    """Return how far to lift the vertices of a sheet: a roof over each side, down to the rim."""
     side = np.where(np.abs(facing) > _ON_SIDE, np.sign(facing), 0)
     low, high = np.ones(len(vertices)), -np.ones(len(vertices))
     np.minimum.at(low, faces, side[:, None])

@@ -167,7 +167,7 @@ def _local(vertices: np.ndarray, piece: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _exponent(length: np.ndarray) -> np.ndarray:
-    """The power of two next below a length."""
+    """Return the power of two next below a length."""
     return np.frexp(length)[1] - 1
 
 
@@ -228,6 +228,6 @@ def _stay(
 
 
 def _groups(label: np.ndarray, number: int) -> list[np.ndarray]:
-    """Positions of each label in turn."""
+    """Return the positions of each label in turn."""
     bounds = np.cumsum(np.bincount(label, minlength=number))[:-1]
     return np.split(np.argsort(label, kind="stable"), bounds)

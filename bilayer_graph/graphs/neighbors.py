@@ -85,7 +85,7 @@ def neighbor_pairs(
 
 
 def _nearest(source: np.ndarray, target: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``k`` nearest points of each target in turn, and how many each has."""
+    """Find the ``k`` nearest points of each target in turn, and how many each has."""
     tree, near = cKDTree(source), np.empty((len(target), k), np.int64)
     step = max(1, _CHUNK // k)
     for start in range(0, len(target), step):
@@ -97,7 +97,7 @@ def _nearest(source: np.ndarray, target: np.ndarray, k: int) -> tuple[np.ndarray
 def _within(
     source: np.ndarray, target: np.ndarray, radius: float, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The points within a radius of each target in turn, and how many each has."""
+    """Find the points within a radius of each target in turn, and how many each has."""
     tree = cKDTree(source)
     some = target[:: max(1, len(target) // _SAMPLE)]
     expected = tree.query_ball_point(some, radius, return_length=True).mean() * len(target)

@@ -72,19 +72,19 @@ def _proper_faces(faces: np.ndarray) -> np.ndarray:
 
 
 def _edge_keys(faces: np.ndarray, num_vertices: int) -> np.ndarray:
-    """One number for the edge of each side; side ``3 f + s`` goes from corner ``s`` of ``f``."""
+    """Name the edge of each side by a number; side ``3 f + s`` starts at corner ``s`` of ``f``."""
     sides = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2)
     return sides.min(1) * num_vertices + sides.max(1)
 
 
 def _open_vertices(faces: np.ndarray, num_vertices: int) -> np.ndarray:
-    """Vertices of the edges of one face."""
+    """Return the vertices of the edges of one face."""
     keys, uses = np.unique(_edge_keys(faces, num_vertices), return_counts=True)
     return np.unique(np.stack(np.divmod(keys[uses == 1], num_vertices)))
 
 
 def _first_at_place(points: np.ndarray, rounding: float) -> np.ndarray:
-    """For each point, the first of those at its place."""
+    """Return for each point the first of those at its place."""
     # Zero of either sign is one place.
     _, first, place = np.unique(points + 0.0, axis=0, return_index=True, return_inverse=True)
     place = _near_places(points[first], rounding)[place.ravel()]
@@ -92,7 +92,7 @@ def _first_at_place(points: np.ndarray, rounding: float) -> np.ndarray:
 
 
 def _near_places(points: np.ndarray, rounding: float) -> np.ndarray:
-    """Number places so that near ones have one number."""
+    """Label places so that near ones have one number."""
     tree = cKDTree(points)
     if tree.count_neighbors(tree, rounding) > _CROWD * len(points):
         return np.arange(len(points))
@@ -151,13 +151,13 @@ def _orient(
 
 
 def _volumes(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Six times the signed volumes between each face and one point."""
+    """Return six times the signed volumes between each face and one point."""
     corners = vertices[faces] - vertices[faces[0, 0]]
     return (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(1)
 
 
 def _fans(faces: np.ndarray, mates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Part vertices with several fans of faces: each vertex's row, and the faces of the parts."""
+    """Split vertices with several fans of faces: return the parts' rows, and their faces."""
     tail = faces.ravel()
     corners = np.stack([mates, mates // 3 * 3 + (mates + 1) % 3], axis=-1)
     clash = tail[mates[:, 0]] == tail[mates[:, 1]]
