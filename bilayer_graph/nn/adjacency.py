@@ -121,7 +121,11 @@ def is_list(edges: Adj | SparseMatrix) -> bool:
 
 
 def entries(edges: Adj) -> tuple[Tensor, OptTensor]:
-    """Return edges of any form as a plain tensor, and what an adjacency holds for each."""
+    """Return edges of any form as a plain tensor, and what an adjacency holds for each.
+
+    Raises:
+        InputError: If they are neither a tensor nor a sparse adjacency.
+    """
     if isinstance(edges, SparseTensor):
         target, source, value = edges.coo()
         return torch.stack([source, target]), value

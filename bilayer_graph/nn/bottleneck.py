@@ -66,7 +66,15 @@ class Bottleneck(torch.nn.Module):
 
 
 def make_norm(channels: int, norm: str) -> torch.nn.Module:
-    """Return a norm with ReLU by its name, lazy if the channels are -1."""
+    """Return a norm with ReLU by its name, lazy if the channels are -1.
+
+    Args:
+        channels: Number of channels, a multiple of 8, or -1.
+        norm: One of :data:`NORMS`.
+
+    Raises:
+        InputError: If there is no such norm, or the channels are no such multiple.
+    """
     if norm not in NORMS:
         raise InputError("norm", norm, "no such normalisation", f"Give one of {list(NORMS)}")
     lazy, eager = (LazyGroupNorm, GroupNorm) if norm == "group" else (LazyLayerNorm, LayerNorm)

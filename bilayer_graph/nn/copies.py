@@ -9,7 +9,7 @@ _NAMES = "first", "second"
 
 
 def unstack(x: OptPairTensor, size: tuple[int, int], remedy: str = "") -> OptPairTensor:
-    """View the features of a disjoint union ``[K * N, C]`` as a batch ``[K, N, C]``.
+    """Return the features of a disjoint union ``[K * N, C]`` as a batch ``[K, N, C]``.
 
     A batch ``[B, N, C]`` and one graph ``[N, C]`` stay as they are.
 

@@ -59,7 +59,7 @@ class FusionEdges(nn.Module):
         return self.graph()
 
     def unstack(self, x: OptPairTensor) -> OptPairTensor:
-        """View the features of a disjoint union as a batch; see :func:`copies.unstack`."""
+        """Return the features of a disjoint union as a batch; see :func:`copies.unstack`."""
         remedy = "; or build the layer with size=(num_first, num_second)"
         return unstack(x, self.size, "" if self.says_size else remedy)
 

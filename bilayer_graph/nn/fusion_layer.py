@@ -30,6 +30,9 @@ class FusionLayer(MessagePassing):
         combine: ``"mul"`` for :math:`A_{fs} \odot W_f`, ``"add"`` for :math:`A_{fs} + W_f`.
         normalize: ``"row"``, ``"softmax"`` or ``None``.
         bias: Whether to add :math:`b`.
+
+    Raises:
+        InputError: If an option has no such value, or a state dict was learned on other edges.
     """
 
     edge_digest: Tensor

@@ -15,7 +15,12 @@ CHANNELS_PER_GROUP = 8
 
 
 class GroupNorm(torch.nn.Module):
-    r"""Normalise groups of 8 channels over the nodes of each graph; see :func:`ops.group_norm`.
+    r"""Normalisation of groups of 8 channels over the nodes of each graph.
+
+    .. math:: y = \gamma \, (x - \mu_{bg}) / \sqrt{\sigma^2_{bg} + \epsilon} + \beta
+
+    with the mean and the variance over all nodes of graph :math:`b` and all channels of group
+    :math:`g`; see :func:`~bilayer_graph.ops.group_norm`.
 
     Args:
         channels: Number of channels :math:`C`, a multiple of 8.
@@ -27,6 +32,9 @@ class GroupNorm(torch.nn.Module):
         - batch: ``[N]``, the graph of each node, for a disjoint union ``[N, C]`` of graphs
         - batch_size: the number of graphs in ``batch``, its largest plus one if ``None``
         - output: as ``x``
+
+    Raises:
+        InputError: If ``channels`` is no such multiple, or the features or ``batch`` do not fit.
 
     Source: Wu and He, "Group Normalization", 2018; 8 channels a group as in GraphCMR.
     """

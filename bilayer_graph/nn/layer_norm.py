@@ -10,7 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 
 
 class LayerNorm(torch.nn.Module):
-    r"""Normalise the channels of each node on its own, with an optional ReLU.
+    r"""Normalisation of the channels of each node on its own, with an optional ReLU.
 
     .. math:: y = \frac{x - \mathrm{mean}(x)}{\sqrt{\mathrm{var}(x) + \epsilon}} \, w + b
 

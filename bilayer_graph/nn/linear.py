@@ -7,7 +7,7 @@ from bilayer_graph.ops import linear
 
 
 class Linear(PyGLinear):
-    """PyG's linear layer through :func:`ops.linear`, which is faster on some CPUs.
+    """PyG's linear layer through :func:`~bilayer_graph.ops.linear`, which is faster on some CPUs.
 
     Parameters, their start and the arguments are those of :class:`torch_geometric.nn.Linear`; with
     two sizes only, those of :class:`torch.nn.Linear`.
@@ -15,6 +15,9 @@ class Linear(PyGLinear):
     Shapes:
         - input: ``[.., C_in]``
         - output: ``[.., C_out]``
+
+    Raises:
+        InputError: If the features have another number of channels.
     """
 
     def forward(self, x: Tensor) -> Tensor:
