@@ -37,6 +37,9 @@ class BilayerHMR(nn.Module):
           keypoints those of the body (a human's 12 joints or COCO's 17 keypoints)
         - output: :class:`HMROutput`
 
+    Raises:
+        InputError: If a picture or keypoints of a call have another shape than the model takes.
+
     Source: Yu, van Baar, Chen, "Joint 3D Human Shape Recovery and Pose Estimation from a Single
     Image with Bilayer Graph", 3DV 2021.
     """

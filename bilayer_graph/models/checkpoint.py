@@ -121,7 +121,7 @@ def load_model(
 
 
 def _not_finite(state: dict[str, torch.Tensor]) -> str | None:
-    """Name of a tensor that holds NaN or infinity, if there is one."""
+    """Return the name of a tensor that holds NaN or infinity, if there is one."""
     return next((name for name, tensor in state.items() if not tensor.isfinite().all()), None)
 
 

@@ -84,6 +84,9 @@ def lift(
         crops: The people.
         flip: Whether to average with the mirrored person.
         refine: Whether to refine the body.
+
+    Returns:
+        The bodies in the axes of their picture's camera, without a gradient.
     """
     turn = look_at(crops.centre)
     way = _lift_posed if isinstance(model.readout, PosedReadout) else _lift_free
@@ -135,7 +138,7 @@ def _lift_posed(
 
 
 def _patches(model: BilayerHMR, crops: Crops) -> Tensor | None:
-    """What a frozen encoder shows at COCO's keypoints, ``[P, 17, C]``: one look serves twice."""
+    """Return what a frozen encoder shows at COCO's keypoints, ``[P, 17, C]``: one look for two."""
     frozen = isinstance(model.encoder, MoveNetEncoder)
     # Vertices that see the picture themselves need more than the patches.
     if crops.image is None or not frozen or model.mesh_features.lin_image is not None:
@@ -148,7 +151,7 @@ def _patches(model: BilayerHMR, crops: Crops) -> Tensor | None:
 def _features(
     model: BilayerHMR, image: Tensor | None, keypoints: Tensor, patches: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Features of both graphs from COCO's keypoints, and patches or else the picture."""
+    """Return the features of both graphs from COCO's keypoints, and patches or else the picture."""
     if patches is None:
         return model.forward_crops(image, model.from_coco(keypoints))
     return model.forward_patches(model.from_coco(patches), model.from_coco(keypoints))
@@ -167,7 +170,7 @@ def _lift_free(
 
 
 def _sight(crops: Crops, turn: Tensor) -> Sight:
-    """What a camera that looks at the centres of the crops sees."""
+    """Return what a camera that looks at the centres of the crops sees."""
     # A keypoint is missing where the model takes it for missing.
     seen = (crops.keypoints[..., 2:] > 0) & crops.keypoints.isfinite().all(-1, keepdim=True)
     keypoints = torch.where(seen, crops.keypoints, 0)

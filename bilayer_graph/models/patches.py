@@ -43,7 +43,7 @@ def sample_patches(x: Tensor, centre: Tensor, side: Tensor) -> Tensor:
 
 
 def _bilinear(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """From samples ``[B, J, 2]`` on one axis to the pixels ``[B, J, 4]`` and their weights."""
+    """Return the pixels ``[B, J, 4]`` of samples ``[B, J, 2]`` on one axis, and their weights."""
     position = (position + 1) / 2 * size - 0.5
     inside = (position >= -1) & (position <= size)
     position = torch.where(inside, position, 0).clamp(0, size - 1)

@@ -52,7 +52,8 @@ def body_template(body: BodyModel, num_vertices: int) -> Template:
         The template, on the CPU.
 
     Raises:
-        InputError: If ``num_vertices`` is no mesh size of the body.
+        InputError: If ``num_vertices`` is no mesh size of the body, or a mesh without levels cannot
+            be decimated, see :func:`~bilayer_graph.graphs.mesh_levels`.
     """
     full = body.v_template.size(0)
     sizes = [size for size in MESH_SIZES if size < full]
