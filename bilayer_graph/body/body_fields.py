@@ -20,16 +20,16 @@ _MILLIMETRES = 300.0
 
 
 def check_fields(arrays: Mapping[str, object], joints: int | None = None) -> dict[str, np.ndarray]:
-    """The fields of a body as new arrays: float32 (float64 stays) and int64, row by row.
+    """Return the fields of a body as new arrays: float32 (float64 stays) and int64, row by row.
 
     Args:
         arrays: The fields; others are left out.
         joints: Skinning joints that the body must have; as many as its kintree if ``None``.
 
     Raises:
-        FieldError: A field is missing, of a wrong type or shape, not finite, names a vertex or
-            joint that is not there, or is all wrong in size: rows that do not sum to 1, a human
-            body that is not in metres.
+        FieldError: If a field is missing, of a wrong type or shape, not finite, or names a vertex
+            or joint that is not there; or a human body is not in metres. :func:`check_rows` looks
+            at the sums of rows.
     """
     missing = [name for name in REQUIRED if name not in arrays]
     if missing:
@@ -50,7 +50,7 @@ def check_rows(fields: Mapping[str, np.ndarray]) -> None:
     """Refuse weights and regressors that are no means over vertices or joints.
 
     Raises:
-        FieldError: A row does not sum to 1, within a tenth.
+        FieldError: If a row does not sum to 1, within a tenth.
     """
     for name, array in fields.items():
         if name.endswith(("weights", "regressor", "_weight")):
@@ -62,7 +62,7 @@ def check_rows(fields: Mapping[str, np.ndarray]) -> None:
 
 
 def is_level(name: str) -> bool:
-    """Whether a field belongs to a coarser mesh."""
+    """Return whether a field belongs to a coarser mesh."""
     return _LEVEL.fullmatch(name) is not None
 
 
@@ -130,7 +130,7 @@ def _check_range(name: str, index: np.ndarray, vertices: int) -> None:
 
 
 def _check_tree(table: np.ndarray) -> np.ndarray:
-    """The table with -1 as the root's parent, which files write in many ways."""
+    """Return the table with -1 as the root's parent, which files write in many ways."""
     parents, joints = table[0, 1:], table.shape[1]
     late = (parents < 0) | (parents >= np.arange(1, joints))
     if late.any() or 0 < table[0, 0] < joints:

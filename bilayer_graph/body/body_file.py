@@ -1,4 +1,4 @@
-"""Read the arrays of a body model from a file."""
+"""The arrays of a body model, read from a file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,20 +32,21 @@ _REMEDY = (
 
 
 def read_body_file(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays of a body file, checked, as float32 (float64 stays) and int64.
+    """Read the arrays of a body file, checked, as float32 (float64 stays) and int64.
 
-    Always there: ``v_template`` [V, 3], ``shapedirs`` [V, 3, S], ``J_regressor`` [24, V],
-    ``weights`` [V, 24], ``kintree_table`` [2, 24] (the root's parent is -1), ``f`` [F, 3].
-    Where the file has them: ``posedirs`` [V, 3, 207], ``keypoint_regressor`` [17, V], and the
-    mesh levels ``level_*`` and ``up_*`` of the built-in body.
+    Always there: ``v_template`` ``[V, 3]``, ``shapedirs`` ``[V, 3, S]``, ``J_regressor``
+    ``[24, V]``, ``weights`` ``[V, 24]``, ``kintree_table`` ``[2, 24]`` (the root's parent is -1)
+    and ``f`` ``[F, 3]``, with lengths in metres. Where the file has them: ``posedirs``
+    ``[V, 3, 207]``, ``keypoint_regressor`` ``[17, V]``, and the mesh levels ``level_*`` and
+    ``up_*`` of the built-in body.
 
     Args:
         path: An ``.npz`` file, or an SMPL pickle (read through an allow-list, never run); what
             it is shows in its first bytes, whatever its name.
 
     Raises:
-        InputError: No such file, a damaged one, a field missing, of the wrong type or shape, out
-            of range, or not in metres.
+        InputError: If there is no such file or a damaged one, or a field is missing, of the wrong
+            type or shape, out of range, or not in metres.
     """
     path = _as_path(path)
     try:
@@ -75,7 +76,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _choose_reader(path: Path) -> Callable[[Path, Callable[[str], bool]], dict[str, np.ndarray]]:
-    """The reader for what the file's first bytes say it is."""
+    """Return the reader for what the file's first bytes say it is."""
     if path.is_dir():
         raise FieldError("a folder, not a file")
     if not path.is_file():

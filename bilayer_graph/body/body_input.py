@@ -20,7 +20,7 @@ def check_pose(
         joints: The number K of its skinning joints.
 
     Raises:
-        InputError: Another shape, no floating-point tensor, or one on another device.
+        InputError: If one has another shape, is no floating-point tensor, or on another device.
     """
     _check_shape("body_pose", body_pose, (joints - 1, 3, 3), shapedirs, _ROTATIONS)
     _check_shape("global_orient", global_orient, (3, 3), shapedirs, _ROTATIONS)
@@ -50,7 +50,7 @@ def check_vertices(vertices: Tensor, template: Tensor) -> None:
         template: The body's own ``[V, 3]``.
 
     Raises:
-        InputError: Another shape, no floating-point tensor, or one on another device.
+        InputError: If one has another shape, is no floating-point tensor, or on another device.
     """
     _check_tensor("vertices", vertices, template)
     if vertices.dim() < 2 or vertices.shape[-2:] != template.shape:

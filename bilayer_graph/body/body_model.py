@@ -50,12 +50,12 @@ class BodyModel(nn.Module):
             any number K of skinning joints and up to 10 shape directions S. Without ``posedirs``
             the pose term is left out. Without ``keypoint_regressor`` the COCO keypoints are the
             skinning joints, and the five face points the head joint. A body that is no human has
-            ``joint_regressor`` [J, V] instead, and its keypoints are those joints.
+            ``joint_regressor`` ``[J, V]`` instead, and its keypoints are those joints.
         skeleton: The joints of the skeleton graph.
 
     Shapes:
-        - ``betas`` [B, S], or [1, S] for one shape in all poses; ``body_pose``
-          [B, K - 1, 3, 3], ``global_orient`` [B, 3, 3]
+        - ``betas`` ``[B, S]``, or ``[1, S]`` for one shape in all poses; ``body_pose``
+          ``[B, K - 1, 3, 3]``, ``global_orient`` ``[B, 3, 3]``
         - output: :class:`BodyOutput`
 
     Raises:
@@ -105,7 +105,11 @@ class BodyModel(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "BodyModel":
-        """Body model of a file, or the built-in body when ``path`` is ``None``."""
+        """Load the body model of a file, or the built-in body when ``path`` is ``None``.
+
+        Raises:
+            InputError: As :func:`~bilayer_graph.body.read_body_file`.
+        """
         return cls(read_body_file(BUILTIN_BODY if path is None else path))
 
     def forward(self, betas: Tensor, body_pose: Tensor, global_orient: Tensor) -> BodyOutput:
@@ -133,11 +137,11 @@ class BodyModel(nn.Module):
             return BodyOutput(vertices.mT - root, joints - root)
 
     def joints(self, vertices: Tensor) -> Tensor:
-        """The skeleton's joints of meshes: ``[.., V, 3]`` to ``[.., J, 3]``; a human has 12."""
+        """Return the skeleton's joints ``[.., J, 3]`` of meshes ``[.., V, 3]``; a human has 12."""
         return self._regress(self.joint_regressor, vertices)
 
     def keypoints(self, vertices: Tensor) -> Tensor:
-        """The keypoints of meshes: ``[.., V, 3]`` to ``[.., 17, 3]`` in COCO's order."""
+        """Return the keypoints of meshes ``[.., V, 3]``; a human has COCO's 17, ``[.., 17, 3]``."""
         return self._regress(self.keypoint_regressor, vertices)
 
     def _regress(self, regressor: Tensor, vertices: Tensor) -> Tensor:
@@ -146,7 +150,7 @@ class BodyModel(nn.Module):
             return regressor @ vertices.to(regressor.dtype)
 
     def _move_joints(self, rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
-        """World rotations ``[B, K, 3, 3]`` and positions ``[B, K, 3]`` of the joints."""
+        """Return world rotations ``[B, K, 3, 3]`` and positions ``[B, K, 3]`` of the joints."""
         origin = torch.zeros_like(rest_joints[:, :1])
         offsets = rest_joints - torch.cat([rest_joints, origin], 1)[:, self.ancestors[0, :-1]]
         world = torch.nn.functional.pad(
@@ -162,7 +166,7 @@ class BodyModel(nn.Module):
 
 
 def _ancestors(parents: tuple[int, ...]) -> Tensor:
-    """Row i names each joint's 2^i-th ancestor; joint K stands for "none" and is its own."""
+    """Return in row i each joint's 2^i-th ancestor; joint K stands for "none" and is its own."""
     none = len(parents)
     row = torch.tensor([none if parent < 0 else parent for parent in parents] + [none])
     rows = []
@@ -191,7 +195,7 @@ def _checked(arrays: Mapping[str, np.ndarray], skeleton: Skeleton) -> dict[str, 
 
 
 def _regressors(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices from vertices to keypoints and to the skeleton's joints."""
+    """Return matrices from vertices to keypoints and to the skeleton's joints."""
     if "joint_regressor" in arrays:
         return arrays["joint_regressor"], arrays["joint_regressor"]
     keypoints = arrays.get("keypoint_regressor")

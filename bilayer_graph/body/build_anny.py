@@ -36,7 +36,7 @@ EVENNESS = 0.1
 
 
 def build() -> dict[str, np.ndarray]:
-    """All fields of the body file."""
+    """Build all fields of the body file."""
     model = source.load_anny()
     people = source.sample_people(model, TRAIN_PEOPLE, seed=0)
     held_out = source.sample_people(model, HELD_OUT_PEOPLE, seed=1)
@@ -78,13 +78,13 @@ def build() -> dict[str, np.ndarray]:
 
 
 def carry(matrix: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Vertices ``[P, V, 3]`` of people on another mesh, by a sparse map ``[W, V]``."""
+    """Carry the vertices ``[P, V, 3]`` of people to another mesh, by a sparse map ``[W, V]``."""
     sparse = csr_array(matrix)
     return np.stack([sparse @ person for person in vertices])
 
 
 def shape_space(people: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ``[V, 3]`` and components ``[V, 3, 10]``, scaled to coefficients of variance 1."""
+    """Return mean ``[V, 3]`` and components ``[V, 3, 10]``, scaled to variance 1."""
     mean = people.mean(0)
     centred = (people - mean).reshape(len(people), -1)
     _, singular, components = np.linalg.svd(centred, full_matrices=False)
@@ -114,7 +114,7 @@ def four_a_vertex(weights: np.ndarray) -> np.ndarray:
 
 
 def moved_by_family(joint: int, weights: np.ndarray) -> np.ndarray:
-    """Which vertices mostly move with a joint, its parent or its children: booleans ``[V]``."""
+    """Return which vertices mostly move with a joint, its parent or its children: ``[V]``."""
     children = [child for child, parent in enumerate(SMPL_PARENTS) if parent == joint]
     parent = SMPL_PARENTS[joint]
     return weights[:, [joint, *children, *([parent] if parent >= 0 else [])]].sum(1) > 0.5
@@ -128,7 +128,7 @@ def regressor_row(
     held_out: np.ndarray,
     held_out_points: np.ndarray,
 ) -> np.ndarray:
-    """Sparse non-negative weights ``[V]``, of sum 1, that find one point of every person.
+    """Find non-negative weights ``[V]``, few and of sum 1, that give one point of every person.
 
     They lie on the vertices that surround the point: of those ``near``, the nearest in each of
     300 directions.
@@ -155,7 +155,7 @@ def regressor_row(
 
 
 def directions(count: int) -> np.ndarray:
-    """Unit vectors ``[count, 3]`` spread evenly over the sphere (a Fibonacci spiral)."""
+    """Return unit vectors ``[count, 3]`` spread evenly over the sphere (a Fibonacci spiral)."""
     step = np.arange(count) + 0.5
     height, turn = 1 - 2 * step / count, np.pi * (1 + 5**0.5) * step
     radius = np.sqrt(1 - height**2)
@@ -165,7 +165,7 @@ def directions(count: int) -> np.ndarray:
 def map_matrix(
     points: np.ndarray, point_faces: np.ndarray, vertices: np.ndarray, faces: np.ndarray
 ) -> np.ndarray:
-    """The barycentric map from a mesh's vertices to another's as a matrix ``[P, V]``."""
+    """Return the barycentric map from a mesh's vertices to another's as a matrix ``[P, V]``."""
     index, weight = barycentric_map(points, point_faces, vertices, faces)
     matrix = np.zeros((len(points), len(vertices)))
     np.put_along_axis(matrix, index, weight, 1)
@@ -173,7 +173,7 @@ def map_matrix(
 
 
 def level_fields(vertices: np.ndarray, faces: np.ndarray) -> dict[str, np.ndarray]:
-    """Levels of 1723 and 431 vertices, each a selection of the one above, and the way back up."""
+    """Return the levels of 1723 and 431 vertices, each a selection of the last, and the way up."""
     fields: dict[str, np.ndarray] = {}
     fine = torch.tensor(vertices)
     for level in mesh_levels(fine, torch.tensor(faces), [1723, 431]):

@@ -69,12 +69,12 @@ class People:
 
 
 def load_anny() -> Anny:
-    """The model whose mesh is the skin alone: closed, 13,348 vertices."""
+    """Load the model whose mesh is the skin alone: closed, 13,348 vertices."""
     return Anny(rig="anny", topology="anny-noeyes-notongue", phenotype_blendshapes="original")
 
 
 def sample_people(model: Anny, count: int, seed: int) -> People:
-    """Adults of 18 to 75 years."""
+    """Sample adults of 18 to 75 years."""
     torch.manual_seed(seed)
     youngest, oldest = torch.tensor([18.0, 75.0], dtype=model.dtype)
     ages = torch.distributions.Uniform(youngest, oldest)
@@ -122,7 +122,7 @@ def t_pose(model: Anny, skin: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _turn_left_and_right(model: Anny, heads: Tensor) -> dict[str, Tensor]:
-    """World rotations ``[P, 3, 3]`` of the bones that turn; their descendants follow."""
+    """Return world rotations ``[P, 3, 3]`` of the bones that turn; their descendants follow."""
     turns: dict[str, Tensor] = {}
     level = torch.eye(3, dtype=heads.dtype).expand(len(heads), 3, 3)
     for letter, sign in (("L", 1.0), ("R", -1.0)):
@@ -152,7 +152,7 @@ def _turn_left_and_right(model: Anny, heads: Tensor) -> dict[str, Tensor]:
 
 
 def _to_body_frame(points: Tensor) -> Tensor:
-    """Anny's axes (z up, facing -y) to SMPL's (y up, facing z)."""
+    """Turn Anny's axes (z up, facing -y) to SMPL's (y up, facing z)."""
     return torch.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
 
 
@@ -179,7 +179,7 @@ def _dense_weights(model: Anny) -> Tensor:
 
 
 def merged_weights(model: Anny) -> np.ndarray:
-    """Skinning weights ``[V, 24]`` for SMPL's joints."""
+    """Return skinning weights ``[V, 24]`` for SMPL's joints."""
     joint_of = {bone: joint for joint, bone in BONE_OF_JOINT.items()} | JOINT_OF_BRANCH
     owner: list[str] = []
     for bone, parent in zip(model.bone_labels, model.bone_parents, strict=True):
@@ -191,7 +191,7 @@ def merged_weights(model: Anny) -> np.ndarray:
 
 
 def coco_regressor(model: Anny) -> np.ndarray:
-    """Anny's COCO keypoint weights ``[17, V]``, on the vertices that the skin has.
+    """Return Anny's COCO keypoint weights ``[17, V]``, on the vertices that the skin has.
 
     The eye rows lose most of their weights that way: they lie on the eyeballs.
     """

@@ -26,7 +26,10 @@ class PerspectiveCamera:
     place: Tensor
 
     def project(self, points: Tensor) -> Tensor:
-        """Return where points ``[N, 3]`` of the person are in the picture, ``[N, 2]`` in pixels."""
+        """Return where points ``[N, 3]`` of the person are in the picture, ``[N, 2]`` in pixels.
+
+        Points less than 5 cm before the camera, or behind it, are taken for 5 cm before it.
+        """
         moved = points + self.place
         return self.focal * moved[:, :2] / moved[:, 2:].clamp_min(0.05) + self.centre
 
@@ -45,7 +48,7 @@ def project(points: Tensor, camera: Tensor) -> Tensor:
 
 
 def fit_camera(points3d: Tensor, points2d: Tensor, visible: Tensor | None = None) -> Tensor:
-    r"""Camera that projects 3D points nearest to given 2D points, in closed form.
+    r"""Fit the camera that projects 3D points nearest to given 2D points, in closed form.
 
     Minimises :math:`\sum_i w_i |s (X_i + t) - x_i|^2`. Two or more distinct visible points
     determine it; with fewer, or where the best scale is not positive, the scale is 1e-3.

@@ -15,5 +15,5 @@ class FieldError(ValueError):
 
 
 def one_line(error: object) -> str:
-    """A foreign message, short and on one line: damaged files put anything into it."""
+    """Return a foreign message short and on one line: damaged files put anything into it."""
     return ascii(" ".join(str(error).split()))[1:-1][:120] or type(error).__name__

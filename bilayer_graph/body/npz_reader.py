@@ -1,4 +1,4 @@
-"""Read plain arrays of an .npz file, in memory bounded by what a body needs."""
+"""Plain arrays of an .npz file, read in memory bounded by what a body needs."""
 
 import re
 import struct
@@ -29,10 +29,10 @@ _HEADER = re.compile(
 
 
 def read_npz(path: Path, wanted: Callable[[str], object]) -> dict[str, np.ndarray]:
-    """Arrays of an ``.npz`` file whose names are wanted; the others are not looked at.
+    """Read the arrays of an ``.npz`` file whose names are wanted; the others are not looked at.
 
     Raises:
-        FieldError: The file is damaged, or a field is no array of plain numbers, or they are
+        FieldError: If the file is damaged, or a field is no array of plain numbers, or they are
             larger than any body.
     """
     try:
@@ -83,7 +83,7 @@ def _read_members(
 
 
 def _read_npy(stream: IO[bytes], room: int) -> np.ndarray:
-    """The array of one member; its header is matched, never evaluated."""
+    """Read the array of one member; its header is matched, never evaluated."""
     header = _HEADER.fullmatch(_read_header(stream))
     if header is None:
         raise FieldError("is no array")

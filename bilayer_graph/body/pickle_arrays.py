@@ -21,7 +21,7 @@ class Unread(StandIn):
 
 
 class Encoded(StandIn):
-    """Bytes that an old pickle holds as text: what `_codecs.encode` would make of it."""
+    """Bytes that an old pickle holds as text: what ``_codecs.encode`` would make of it."""
 
     def __init__(self, text: object, encoding: object) -> None:
         if encoding != "latin1" or not isinstance(text, str):
@@ -31,7 +31,7 @@ class Encoded(StandIn):
 
 
 class Type(StandIn):
-    """A `numpy.dtype`: the name of a type, and its byte order in the state."""
+    """A ``numpy.dtype``: the name of a type, and its byte order in the state."""
 
     def __init__(self, name: object, *_: object) -> None:
         self.name = name
@@ -52,7 +52,7 @@ class _Object(StandIn, ABC):
 
     @abstractmethod
     def _read(self, depth: int) -> np.ndarray:
-        """The array that the object was, looking at most ``depth`` objects deep."""
+        """Return the array that the object was, looking at most ``depth`` objects deep."""
 
 
 class Array(_Object):
@@ -69,14 +69,14 @@ class Array(_Object):
 
 
 def from_buffer(content: object, dtype: object, shape: object, order: object) -> Array:
-    """A numpy array as the newest pickles write it."""
+    """Return a numpy array, as the newest pickles write it."""
     array = Array()
     array.state = (1, shape, dtype, order == "F", content)
     return array
 
 
 def scalar(dtype: object, content: object = b"") -> Array:
-    """A single number of numpy's."""
+    """Return a single number of numpy's."""
     return from_buffer(content, dtype, (), "C")
 
 
@@ -140,12 +140,12 @@ def _check_compressed(
 
 
 def empty_bytes() -> bytes:
-    """How old pickles write the bytes of an empty array."""
+    """Return the bytes of an empty array, as old pickles write them."""
     return b""
 
 
 def rebuild(cls: object, base: object, state: object) -> StandIn:
-    """What `copyreg._reconstructor` does, for stand-ins only."""
+    """Do what ``copyreg._reconstructor`` does, for stand-ins only."""
     if not isinstance(cls, type) or base is not Unread or state is not None:
         raise PickleError("it rebuilds something that is no object")
     return cls()
@@ -182,7 +182,7 @@ def _shape(value: object) -> tuple[int, ...]:
 
 
 def _plain(value: object) -> np.ndarray:
-    """Array of a part of an object, which is never an object itself: those could multiply."""
+    """Return a part of an object as an array; it is never an object: those could multiply."""
     if isinstance(value, _Object) and not isinstance(value, Array):
         raise FieldError("is wrapped in an unknown way")
     return to_array(value)
@@ -196,10 +196,10 @@ def _whole_numbers(value: object) -> np.ndarray:
 
 
 def to_array(value: object, depth: int = _DEPTH) -> np.ndarray:
-    """The array that a value of a pickle is.
+    """Return the array that a value of a pickle is.
 
     Raises:
-        FieldError: It is none of plain numbers, larger than any body, or forged.
+        FieldError: If it is none of plain numbers, larger than any body, or forged.
     """
     if isinstance(value, _Object):
         if depth == 0:
@@ -213,7 +213,7 @@ def to_array(value: object, depth: int = _DEPTH) -> np.ndarray:
 
 
 def _nested_to_array(value: Any) -> np.ndarray:
-    """The array of lists in lists; NumPy's own conversion unfolds shared lists without end."""
+    """Convert lists in lists to an array; NumPy's way unfolds shared lists without end."""
     shape: list[int] = []
     probe = value
     while isinstance(probe, list | tuple) and len(shape) < 4:

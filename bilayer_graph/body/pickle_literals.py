@@ -25,7 +25,7 @@ class PickleBytes:
         self._place = 0
 
     def take(self, size: int) -> bytes:
-        """The next bytes."""
+        """Take the next bytes."""
         end = self._place + size
         if size < 0 or end > len(self._content):
             raise PickleError("it ends too early")
@@ -34,22 +34,22 @@ class PickleBytes:
         return piece
 
     def number(self, layout: str) -> Any:
-        """A number in a layout of :mod:`struct`."""
+        """Take a number in a layout of :mod:`struct`."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def counted(self, layout: str) -> bytes:
-        """As many bytes as the number in front of them says."""
+        """Take as many bytes as the number in front of them says."""
         return self.take(self.number(layout))
 
     def line(self) -> bytes:
-        """The bytes up to the end of the line."""
+        """Take the bytes up to the end of the line."""
         end = self._content.find(b"\n", self._place)
         piece = self.take(end - self._place)
         self._place += 1
         return piece
 
     def digits(self) -> str:
-        """A line that holds a number, short enough to be parsed at once."""
+        """Take a line that holds a number, short enough to be parsed at once."""
         text = self.line().decode("ascii").removesuffix("L")
         if len(text) > _MAX_DIGITS:
             raise PickleError("a number of too many digits")

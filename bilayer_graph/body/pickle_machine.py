@@ -1,4 +1,4 @@
-"""Run a pickle's instructions on plain data: nothing is imported, no class is built.
+"""A pickle's instructions, run on plain data: nothing is imported, no class is built.
 
 Python's own unpickler hands what a file says to the constructors of real classes, and NumPy's
 follow forged pointers. Here an object is a :class:`StandIn` that keeps what the file says of it.
@@ -19,7 +19,7 @@ _MARK = object()
 
 
 class StandIn:
-    """Stands in for an object of a class that must not run."""
+    """A stand-in for an object of a class that must not run."""
 
     state: Any = None
 
@@ -29,7 +29,7 @@ class RefusedNameError(PickleError):
 
 
 def run_pickle(content: bytes, names: Mapping[tuple[str, str], Callable[..., Any]]) -> object:
-    """What a pickle holds, with a stand-in for each object.
+    """Return what a pickle holds, with a stand-in for each object.
 
     Dictionaries keep their text keys only, and sets become lists: nothing is ever hashed or
     compared that the file made up.
@@ -41,8 +41,8 @@ def run_pickle(content: bytes, names: Mapping[tuple[str, str], Callable[..., Any
             arguments as they are: a few bytes can ask for the same copy a million times.
 
     Raises:
-        PickleError: Truncated or damaged, or an instruction that no body file needs.
-        RefusedNameError: A name that is not in ``names``.
+        PickleError: If it is truncated or damaged, or has an instruction that no body file needs.
+        RefusedNameError: If it asks for a name that is not in ``names``.
     """
     try:
         return _Machine(content, names).run()

@@ -1,4 +1,4 @@
-"""Read SMPL pickles without running them: an allow-list of array types, nothing else."""
+"""SMPL pickles, read without running them: an allow-list of array types, nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -64,13 +64,13 @@ def _field(content: dict[str, Any], name: str) -> np.ndarray:
 
 
 def read_pickle(path: Path, wanted: Callable[[str], object]) -> dict[str, np.ndarray]:
-    """Arrays of a pickled dictionary whose names are wanted; the others are not looked at.
+    """Read the arrays of a pickled dictionary whose names are wanted, and look at no others.
 
     Only numpy arrays, chumpy arrays and scipy's compressed matrices are read, none of them by
     the packages that define them. Any other class is refused.
 
     Raises:
-        FieldError: The pickle names another class, is truncated, or is not a dictionary; or a
+        FieldError: If the pickle names another class, is truncated, or is not a dictionary; or a
             field is no array of plain numbers, or they are larger than any body.
     """
     try:

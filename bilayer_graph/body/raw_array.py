@@ -15,10 +15,10 @@ _TYPE = re.compile(r"([<>=|]?)(f2|f4|f8|[iu][1248])")
 
 
 def number_type(name: object) -> np.dtype:
-    """The type of plain numbers that a name such as ``<f8`` means.
+    """Return the type of plain numbers that a name such as ``<f8`` means.
 
     Raises:
-        FieldError: Any other type, such as text, objects, records or long doubles.
+        FieldError: If it is any other type, such as text, objects, records or long doubles.
     """
     found = _TYPE.fullmatch(name) if isinstance(name, str) else None
     if found is None or (found[1] == "|" and found[2][1] != "1"):
@@ -27,10 +27,10 @@ def number_type(name: object) -> np.dtype:
 
 
 def count_numbers(shape: object) -> int:
-    """The numbers that an array of this shape has.
+    """Return the numbers that an array of this shape has.
 
     Raises:
-        FieldError: The shape is no tuple of small sizes, or has too many numbers.
+        FieldError: If the shape is no tuple of small sizes, or has too many numbers.
     """
     if not isinstance(shape, tuple) or len(shape) > 3 or not all(type(n) is int for n in shape):
         raise FieldError("has a shape that no field of a body has")
@@ -44,10 +44,10 @@ def count_numbers(shape: object) -> int:
 def array_from_bytes(
     content: bytes | bytearray, dtype: np.dtype, shape: tuple[int, ...], by_column: bool
 ) -> np.ndarray:
-    """The array that bytes hold, in this machine's byte order and row by row.
+    """Return the array that bytes hold, in this machine's byte order and row by row.
 
     Raises:
-        FieldError: The bytes are not as many as the type and shape need.
+        FieldError: If the bytes are not as many as the type and shape need.
     """
     if len(content) != count_numbers(shape) * dtype.itemsize:
         raise FieldError("has more or fewer bytes than its shape needs")

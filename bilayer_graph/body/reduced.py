@@ -54,6 +54,7 @@ class ReducedBody(nn.Module):
         - rotations of the bones in the axes of the posed body (not relative to the parents):
           ``[B, K, 3, 3]``
         - betas: ``[B, S]``
+        - vertices, joints and keypoints: metres, the root joint at the origin
     """
 
     index: Tensor
@@ -125,7 +126,7 @@ class ReducedBody(nn.Module):
         return _regress(bones, self.joint_points, self.joint_weights)
 
     def keypoints(self, bones: PlacedBones) -> Tensor:
-        """Return the keypoints of the whole body, ``[B, 17, 3]`` in COCO's order."""
+        """Return the keypoints of the whole body; a human has COCO's 17, ``[B, 17, 3]``."""
         return _regress(bones, self.keypoint_points, self.keypoint_weights)
 
     def relative(self, rotations: Tensor) -> Tensor:

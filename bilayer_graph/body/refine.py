@@ -63,6 +63,9 @@ def refine_body(
         betas: Shape coefficients to start from, ``[B, S]``.
         joints: The skeleton, pelvis at the origin, ``[B, J, 3]``, metres.
         sight: What the camera sees.
+
+    Returns:
+        The bodies, without a gradient; NaN for one whose numbers are not finite.
     """
     with torch.no_grad(), torch.autocast(joints.device.type, enabled=False):
         first_shape = betas

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def axis_angle_to_matrix(vector: Tensor) -> Tensor:
-    r"""Rotation matrices of axis-angle vectors (Rodrigues' formula).
+    r"""Return the rotation matrices of axis-angle vectors (Rodrigues' formula).
 
     .. math:: R = I + \frac{\sin\theta}{\theta} K + \frac{1 - \cos\theta}{\theta^2} K^2
 
@@ -33,7 +33,7 @@ def axis_angle_to_matrix(vector: Tensor) -> Tensor:
 
 
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
-    """Axis-angle vectors of rotation matrices, of length at most pi.
+    """Return the axis-angle vectors of rotation matrices, of length at most pi.
 
     Goes through the best conditioned of four quaternion formulas, so it keeps its accuracy near
     the identity and near half turns.
@@ -63,7 +63,7 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
 
 
 def nearest_rotation(matrix: Tensor) -> Tensor:
-    r"""Rotations nearest to matrices in the Frobenius norm (special orthogonal Procrustes).
+    r"""Return the rotations nearest to matrices in the Frobenius norm (orthogonal Procrustes).
 
     .. math:: R = U \, \mathrm{diag}(1, 1, \det(U V^T)) \, V^T, \quad M = U S V^T
 
