@@ -23,17 +23,17 @@ def shade(
     size: tuple[int, int],
     colours: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Renders meshes like clay, with smooth normals and 2 x 2 samples a pixel.
+    """Render meshes like clay, with smooth normals and 2 x 2 samples a pixel.
 
     Args:
-        vertices: [B, V, 3] camera axes (x right, y down, z forward), metres.
-        faces: [F, 3] int64, counter-clockwise seen from outside.
-        points2d: [B, V, 2] where the vertices are in the pictures, in pixels.
+        vertices: ``[B, V, 3]`` camera axes (x right, y down, z forward), metres.
+        faces: ``[F, 3]`` int64, counter-clockwise seen from outside.
+        points2d: ``[B, V, 2]`` where the vertices are in the pictures, in pixels.
         size: Height and width of the pictures in pixels.
-        colours: [B, V, 3] RGB in [0, 1] of the vertices; the colour of clay if ``None``.
+        colours: ``[B, V, 3]`` RGB in [0, 1] of the vertices; the colour of clay if ``None``.
 
     Returns:
-        RGB [B, 3, H, W] in [0, 1], and the covered share of each pixel [B, 1, H, W]:
+        RGB ``[B, 3, H, W]`` in [0, 1], and the covered share of each pixel ``[B, 1, H, W]``:
         ``mask * rgb + (1 - mask) * photo`` lays the mesh over a photo.
     """
     height, width = 2 * size[0], 2 * size[1]
@@ -55,7 +55,7 @@ def shade(
 
 
 def interpolate(values: Tensor, faces: Tensor, hits: Hits) -> Tensor:
-    """Values at the vertices [B, V, C], interpolated at the covered pixels: [P, C]."""
+    """Interpolate values at the vertices ``[B, V, C]`` at the covered pixels: ``[P, C]``."""
     corners = faces.index_select(0, hits.face) + (hits.picture * values.shape[1]).unsqueeze(-1)
     at_corners = values.flatten(0, 1).index_select(0, corners.flatten()).unflatten(0, (-1, 3))
     return (at_corners * hits.barycentric.unsqueeze(-1)).sum(1)

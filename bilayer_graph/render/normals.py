@@ -11,7 +11,7 @@ class Normals:
     """Vertex normals: the sum of the area-weighted normals of the faces around a vertex.
 
     Args:
-        faces: [F, 3] int64, counter-clockwise seen from outside.
+        faces: ``[F, 3]`` int64, counter-clockwise seen from outside.
         vertices: Number of vertices.
     """
 
@@ -24,7 +24,7 @@ class Normals:
         self._start = count.cumsum(0) - count
 
     def __call__(self, vertices: Tensor) -> Tensor:
-        """[B, V, 3] vertices to [B, V, 3] normals that point outwards, not of unit length."""
+        """Return normals ``[B, V, 3]`` of vertices ``[B, V, 3]``, outwards, of any length."""
         # Vertex-major, so that one bag sums whole rows.
         moved = vertices.permute(1, 2, 0)
         a, b, c = (moved.index_select(0, self.faces[:, corner]) for corner in range(3))

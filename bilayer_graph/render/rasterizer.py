@@ -21,9 +21,9 @@ class Fragments(NamedTuple):
     """What every pixel sees.
 
     Attributes:
-        face_index: [B, H, W] int64, the nearest face, -1 where there is none.
-        barycentric: [B, H, W, 3] weights of the face's corners at the pixel centre, 0 on no face.
-        depth: [B, H, W] depth of the surface, infinity on background.
+        face_index: ``[B, H, W]`` int64, the nearest face, -1 where there is none.
+        barycentric: ``[B, H, W, 3]`` weights of the face's corners at the pixel centre, or 0.
+        depth: ``[B, H, W]`` depth of the surface, infinity on background.
     """
 
     face_index: Tensor
@@ -35,11 +35,11 @@ class Hits(NamedTuple):
     """The covered pixels of a batch as a list, ordered by pixel.
 
     Attributes:
-        pixel: [P] flat index into [B, H, W].
-        picture: [P] index of the picture.
-        face: [P] index of the nearest face.
-        barycentric: [P, 3] weights of the face's corners at the pixel centre.
-        depth: [P] depth of the surface.
+        pixel: ``[P]`` flat index into ``[B, H, W]``.
+        picture: ``[P]`` index of the picture.
+        face: ``[P]`` index of the nearest face.
+        barycentric: ``[P, 3]`` weights of the face's corners at the pixel centre.
+        depth: ``[P]`` depth of the surface.
     """
 
     pixel: Tensor
@@ -67,22 +67,22 @@ def rasterize(
     width: int,
     cull_back: bool = True,
 ) -> Fragments:
-    """Finds the nearest face at the centre of every pixel, and where on the face that is.
+    """Find the nearest face at the centre of every pixel, and where on the face that is.
 
     Pixel ``(row, column)`` has its centre at ``(column + 0.5, row + 0.5)``. Weights and depth are
     affine in the picture, as in weak perspective. Of two faces at one depth the lower index wins,
     so that the result never depends on the order of execution.
 
     Args:
-        points2d: [B, V, 2] vertices in pixels, x right and y down.
-        depth: [B, V] depth of the vertices, growing away from the camera.
-        faces: [F, 3] int64, counter-clockwise seen from outside.
+        points2d: ``[B, V, 2]`` vertices in pixels, x right and y down.
+        depth: ``[B, V]`` depth of the vertices, growing away from the camera.
+        faces: ``[F, 3]`` int64, counter-clockwise seen from outside.
         height: Rows of the picture.
         width: Columns of the picture.
         cull_back: Leave out faces turned away from the camera, which a closed mesh always hides.
 
     Returns:
-        Fragments of [B, height, width].
+        Fragments of ``[B, height, width]``.
     """
     hits = rasterize_hits(points2d, depth, faces, height, width, cull_back)
     shape = (points2d.shape[0], height, width)
@@ -104,7 +104,7 @@ def rasterize_hits(
     width: int,
     cull_back: bool = True,
 ) -> Hits:
-    """As `rasterize`, but lists the covered pixels only: the cheap form for deferred shading."""
+    """Do as :func:`rasterize`, but list the covered pixels only: cheap for deferred shading."""
     points = torch.cat([points2d.float(), depth.float().unsqueeze(-1)], dim=-1)
     found = _candidates(points, faces, height, width, cull_back)
     buffer = points.new_full((len(points) * height * width,), _EMPTY, dtype=torch.long)
@@ -139,14 +139,14 @@ def _candidates(
 
 
 def _double_area(x: Tensor, y: Tensor) -> Tensor:
-    """[.., 3] corners to signed double areas: negative when the face looks at the camera."""
+    """Return twice the signed area of corners ``[.., 3]``: negative towards the camera."""
     ax, ay = x[..., 1] - x[..., 0], y[..., 1] - y[..., 0]
     bx, by = x[..., 2] - x[..., 0], y[..., 2] - y[..., 0]
     return ax * by - ay * bx
 
 
 def _first_centre(low: Tensor, size: int) -> Tensor:
-    """Index of the first pixel whose centre is not below ``low``, as a float."""
+    """Return the index of the first pixel whose centre is not below ``low``, as a float."""
     return (low - 0.5).ceil().clamp(0, size)
 
 
@@ -155,7 +155,7 @@ def _last_centre(high: Tensor, size: int) -> Tensor:
 
 
 def _planes(corners: Tensor, first: Tensor) -> Tensor:
-    """Weights 1 and 2 and the depth of [N, 3, 3] corners as planes around the first pixel."""
+    """Return weights 1 and 2 and depth of corners ``[N, 3, 3]`` as planes by the first pixel."""
     centre = first + 0.5
     x, y, z = corners.unbind(-1)
     area = _double_area(x, y)
@@ -170,7 +170,7 @@ def _planes(corners: Tensor, first: Tensor) -> Tensor:
 
 
 def _draw(buffer: Tensor, found: _Candidates, height: int, width: int) -> None:
-    """Keeps in every pixel the smallest key: depth in the high 32 bits, candidate in the low 32."""
+    """Keep in every pixel the smallest key: depth in the high 32 bits, candidate in the low 32."""
     pairs = found.extent.prod(1)
     start = pairs.cumsum(0) - pairs
     for low, high in itertools.pairwise(_cuts(start, int(pairs.sum()))):
@@ -180,7 +180,7 @@ def _draw(buffer: Tensor, found: _Candidates, height: int, width: int) -> None:
 
 
 def _cuts(start: Tensor, total: int) -> list[int]:
-    """Where to cut the candidates so that no block, but for its last face, exceeds the limit."""
+    """Return where to cut the candidates so that no block exceeds the limit but by one face."""
     marks = torch.arange(0, total, _PAIRS, device=start.device)
     return [*sorted(set(torch.searchsorted(start, marks).tolist()) - {len(start)}), len(start)]
 
@@ -188,7 +188,7 @@ def _cuts(start: Tensor, total: int) -> list[int]:
 def _draw_pairs(
     buffer: Tensor, found: _Candidates, owner: Tensor, offset: Tensor, height: int, width: int
 ) -> None:
-    """Draws pairs [P] of a candidate and a pixel, counted along the rows of the candidate's box."""
+    """Draw pairs ``[P]`` of a candidate and a pixel, counted along the rows of its box."""
     columns = found.extent[:, 0].index_select(0, owner)
     row = offset // columns
     column = offset - row * columns
@@ -211,6 +211,6 @@ def _draw_pairs(
 
 
 def _sortable(depth: Tensor) -> Tensor:
-    """Float32 to int64 in the same order: the bits of negative floats are counted downwards."""
+    """Convert float32 to int64 in the same order: bits of negative floats count downwards."""
     bits = depth.contiguous().view(torch.int32)
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
