@@ -42,7 +42,7 @@ _FLIP = torch.tensor([1.0, -1.0, -1.0])
 
 
 def joint_limits() -> Tensor:
-    """[2, 23, 3] lowest and highest angles in radians, in the convention of `to_matrices`."""
+    """Return lowest and highest angles ``[2, 23, 3]`` in radians, as for :func:`to_matrices`."""
     left = torch.tensor([_DEGREES[name.split("_")[-1]] for name in BODY_JOINTS])
     low, high = (left * (math.pi / 180)).unbind(-1)
     mirrored = torch.stack([high * _FLIP, low * _FLIP]).sort(dim=0).values
@@ -51,27 +51,27 @@ def joint_limits() -> Tensor:
 
 
 def mirror_right(angles: Tensor) -> Tensor:
-    """[.., 23, 3] angles with both sides written as a left side, to true right-side angles."""
+    """Turn angles ``[.., 23, 3]`` with both sides written as left to true right-side angles."""
     right = _RIGHT.to(angles.device).unsqueeze(-1)
     return torch.where(right, angles * _FLIP.to(angles), angles)
 
 
 def mirror_pose(angles: Tensor) -> Tensor:
-    """The pose seen in a mirror: sides exchanged, y and z angles negated."""
+    """Mirror a pose: sides exchanged, y and z angles negated."""
     return angles[..., _MIRROR.to(angles.device), :] * _FLIP.to(angles)
 
 
 def to_matrices(angles: Tensor) -> Tensor:
-    r"""Rotation matrices of joint angles.
+    r"""Return the rotation matrices of joint angles.
 
     Arms turn as :math:`R_y R_z R_x` (plane of elevation, elevation, twist), all other joints as
     :math:`R_x R_z R_y` (bend, lean, twist), so that no joint comes near its gimbal lock.
 
     Args:
-        angles: [.., 23, 3] radians about x, y and z.
+        angles: ``[.., 23, 3]`` radians about x, y and z.
 
     Returns:
-        [.., 23, 3, 3]
+        ``[.., 23, 3, 3]``
     """
     cos, sin = angles.cos(), angles.sin()
     (cx, cy, cz), (sx, sy, sz) = cos.unbind(-1), sin.unbind(-1)

@@ -19,7 +19,7 @@ _BLOBS = 4
 def sample_backgrounds(
     draws: Draws, height: int, width: int | None = None, ground: Ground | None = None
 ) -> Tensor:
-    """Draws one background a sample.
+    """Draw one background a sample.
 
     They are computed at half the size and enlarged, as out of focus as a background mostly is.
 
@@ -30,7 +30,7 @@ def sample_backgrounds(
         ground: The floor at half the size, rounded up; a made-up one, or none, when ``None``.
 
     Returns:
-        [B, 3, height, width] in [0, 1].
+        ``[B, 3, height, width]`` in [0, 1].
     """
     width = height if width is None else width
     half = (height + 1) // 2, (width + 1) // 2
@@ -49,7 +49,7 @@ def sample_backgrounds(
 
 
 def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Columns [1, 1, W] and rows [1, H, 1]: the longer side is [-1, 1]."""
+    """Return columns ``[1, 1, W]`` and rows ``[1, H, 1]``: the longer side is [-1, 1]."""
     unit = 2 / max(height, width)
     x, y = ((torch.arange(n, device=device) + 0.5 - n / 2) * unit for n in (width, height))
     return x.view(1, 1, -1), y.view(1, -1, 1)
@@ -60,13 +60,13 @@ def _number(draws: Draws, name: str, low: float = 0.0, high: float = 1.0) -> Ten
 
 
 def _colour(draws: Draws, name: str) -> Tensor:
-    """Colours of rooms and streets [B, 3, 1, 1]: greyer than clothes."""
+    """Draw colours of rooms and streets ``[B, 3, 1, 1]``: greyer than clothes."""
     hue, saturation, value = draws.uniform(name, 3).unbind(-1)
     return hue_to_rgb(hue, 0.55 * saturation**2, 0.1 + 0.85 * value)[..., None, None]
 
 
 def _wall(draws: Draws, x: Tensor, y: Tensor) -> Tensor:
-    """A gradient between two colours, with stripes in one picture of four."""
+    """Paint a gradient between two colours, with stripes in one picture of four."""
     angle = _number(draws, "wall angle", high=2 * math.pi)
     along = x * angle.cos() + y * angle.sin()
     first, second = _colour(draws, "wall"), _colour(draws, "wall 2")
@@ -77,7 +77,7 @@ def _wall(draws: Draws, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _noise(draws: Draws, height: int, width: int) -> Tensor:
-    """Smooth random fields from coarse to fine, each with a strength of its own."""
+    """Draw smooth random fields from coarse to fine, each with a strength of its own."""
     total: Tensor | float = 0.0
     for cells in (4, 9, 20, 45):
         field = draws.uniform(f"noise {cells}", 3, cells, cells, low=-1.0)
@@ -89,7 +89,7 @@ def _noise(draws: Draws, height: int, width: int) -> Tensor:
 
 
 def _floor(draws: Draws, picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """A floor below a slightly tilted edge, often with boards or tiles, in 2 pictures of 3."""
+    """Paint a floor below a slightly tilted edge, often boards or tiles, in 2 pictures of 3."""
     edge = _number(draws, "horizon", low=-0.2, high=0.9) + x * _number(
         draws, "floor tilt", low=-0.15, high=0.15
     )
@@ -106,7 +106,7 @@ def _floor(draws: Draws, picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _thing(draws: Draws, picture: Tensor, x: Tensor, y: Tensor, name: str) -> Tensor:
-    """A turned rectangle or ellipse, shaded from one side to the other; absent in 4 of 10."""
+    """Paint a turned rectangle or ellipse, shaded from side to side; absent in 4 of 10."""
     u, v = _frame(draws, x, y, name)
     power = torch.where(draws.chance(f"{name} round", 0.3, 1, 1), 1.0, 4.0)
     inside = (u * u) ** power + (v * v) ** power < 1
@@ -117,7 +117,7 @@ def _thing(draws: Draws, picture: Tensor, x: Tensor, y: Tensor, name: str) -> Te
 
 
 def _blob(draws: Draws, picture: Tensor, x: Tensor, y: Tensor, name: str) -> Tensor:
-    """A blurred spot of light or colour."""
+    """Paint a blurred spot of light or colour."""
     u, v = _frame(draws, x, y, name)
     weight = torch.exp(-2 * (u * u + v * v)) * _number(draws, f"{name} weight", high=0.8)
     weight = weight * draws.chance(f"{name} there", 0.4, 1, 1)
@@ -125,7 +125,7 @@ def _blob(draws: Draws, picture: Tensor, x: Tensor, y: Tensor, name: str) -> Ten
 
 
 def _frame(draws: Draws, x: Tensor, y: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """Coordinates of a random place, direction and size."""
+    """Return the coordinates of a random place, direction and size."""
     x = x - _number(draws, f"{name} x", low=-1.1, high=1.1)
     y = y - _number(draws, f"{name} y", low=-1.1, high=1.1)
     # Most things stand upright.

@@ -128,7 +128,7 @@ class CachedPictures(Dataset[dict[str, Tensor]]):
         }
 
     def _mirrored(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The people in a mirror; the patches are taken to be those of the mirrored pictures."""
+        """Mirror people; the patches are taken to be those of the mirrored pictures."""
         rotations = mirror_rotations(sample["rotations"])
         return {
             "keypoints": mirror_keypoints(sample["keypoints"]),

@@ -48,12 +48,12 @@ class Landmarks:
         self.ear = points["left_ear"]
 
     def arm(self, points: Tensor) -> Tensor:
-        """0 at the shoulder, 1 at the wrist, negative elsewhere."""
+        """Return 0 at the shoulder, 1 at the wrist, negative elsewhere."""
         along = (points[:, 0].abs() - self.shoulder) / (self.wrist - self.shoulder)
         return torch.where(points[:, 1] > self.armpit, along, -1.0)
 
     def leg(self, points: Tensor) -> Tensor:
-        """0 at the hip, 1 at the ankle, negative above."""
+        """Return 0 at the hip, 1 at the ankle, negative above."""
         return (self.hip - points[:, 1]) / (self.hip - self.ankle)
 
 
@@ -61,12 +61,12 @@ class Cover(NamedTuple):
     """What covers P surface points.
 
     Attributes:
-        shirt: Whether a shirt or dress does, [P].
-        trousers: Whether trousers do, outside of shoes, [P].
-        shoe: Whether a shoe does, [P].
-        hair: Metres above the line where the hair begins, [P].
-        arm: Place along the arm as `Landmarks.arm`, [P].
-        leg: Place along the leg as `Landmarks.leg`, [P].
+        shirt: Whether a shirt or dress does, ``[P]``.
+        trousers: Whether trousers do, outside of shoes, ``[P]``.
+        shoe: Whether a shoe does, ``[P]``.
+        hair: Metres above the line where the hair begins, ``[P]``.
+        arm: Place along the arm as ``Landmarks.arm``, ``[P]``.
+        leg: Place along the leg as ``Landmarks.leg``, ``[P]``.
     """
 
     shirt: Tensor
@@ -122,14 +122,14 @@ class Outfit:
         self.beard = draws.chance("beard", 0.15)
 
     def colours(self, points: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
-        """Colours of surface points.
+        """Return the colours of surface points.
 
         Args:
-            points: [P, 3] template coordinates of the points.
-            sample: [P] the sample each point belongs to.
+            points: ``[P, 3]`` template coordinates of the points.
+            sample: ``[P]`` the sample each point belongs to.
 
         Returns:
-            RGB [P, 3] in [0, 1], and [P] whether the point is cloth.
+            RGB ``[P, 3]`` in [0, 1], and ``[P]`` whether the point is cloth.
         """
         on = self.cover(points, sample)
         in_sole = points[:, 1] < self.landmarks.floor + 0.018
@@ -144,7 +144,7 @@ class Outfit:
         return _put(colour, on.hair > 0, hair), on.trousers | on.shirt
 
     def cover(self, points: Tensor, sample: Tensor) -> Cover:
-        """What covers surface points [P, 3] of the given samples [P]."""
+        """Return what covers surface points ``[P, 3]`` of the given samples ``[P]``."""
         arm, leg = self.landmarks.arm(points), self.landmarks.leg(points)
         shoe = points[:, 1] < self.landmarks.ankle + self.shoe_top.take(sample)
         trousers = (leg > -0.2) & (leg < self.trouser_end.take(sample)) & (arm < 0)
@@ -152,7 +152,7 @@ class Outfit:
         return Cover(shirt, trousers & ~shoe, shoe, self._hair(points, sample), arm, leg)
 
     def _cloth(self, points: Tensor, sample: Tensor, on_arm: Tensor, in_shirt: Tensor) -> Tensor:
-        """Colours of shirt or trousers; patterns run along arms as they run along the trunk."""
+        """Colour shirt or trousers; patterns run along arms as they run along the trunk."""
         x, y, z = points.unbind(-1)
         along, across = torch.where(on_arm, x, y), torch.where(on_arm, y, x)
         cloth = paint(self.fabrics, sample + self.people * ~in_shirt, along, across)
@@ -172,7 +172,7 @@ class Outfit:
         )
 
     def _head(self, points: Tensor, sample: Tensor) -> Tensor:
-        """Skin with eyes, brows and mouth."""
+        """Colour skin with eyes, brows and mouth."""
         eye, nose = self.landmarks.eye, self.landmarks.nose
         front = points[:, 2] > 0.5 * (eye[2] + self.landmarks.ear[2])
         aside = points[:, 0].abs() - eye[0]
@@ -197,7 +197,7 @@ class Outfit:
         return _put(colour, pupil, torch.full_like(skin, 0.1))
 
     def _hair(self, points: Tensor, sample: Tensor) -> Tensor:
-        """Metres above the line of the hair, from the forehead over the temples to the nape."""
+        """Return metres above the hair's line, from the forehead over the temples to the nape."""
         ear, nose = self.landmarks.ear, self.landmarks.nose
         depth = (points[:, 2] - ear[2]) / (nose[2] - ear[2])
         nape, temple, fringe = (
@@ -212,7 +212,7 @@ class Outfit:
 
 
 def _blend(palette: tuple[tuple[float, ...], ...], place: Tensor) -> Tensor:
-    """Colours [B, 3] at places [B] in [0, 1) along a palette."""
+    """Blend colours ``[B, 3]`` at places ``[B]`` in [0, 1) along a palette."""
     colours = torch.tensor(palette, device=place.device)
     place = place * (len(colours) - 1)
     lower = place.long()

@@ -41,14 +41,14 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         seed: Seed of the dataset; datasets of different seeds share no sample.
 
     Sample (float32, crop coordinates in [-1, 1] with x right and y down, metres in camera axes):
-        - ``image`` [3, S, S]: RGB in [0, 1], in steps of 1/255.
-        - ``keypoints`` [12, 3]: x, y, confidence in (0, 1] as from a detector; zeros where missed.
-        - ``keypoints_true`` [12, 2]: the projected joints.
-        - ``visible`` [12] bool: inside the picture, not behind an occluder and, by the depth
+        - ``image`` ``[3, S, S]``: RGB in [0, 1], in steps of 1/255.
+        - ``keypoints`` ``[12, 3]``: x, y, confidence in (0, 1] as from a detector; 0 where missed.
+        - ``keypoints_true`` ``[12, 2]``: the projected joints.
+        - ``visible`` ``[12]`` bool: inside the picture, not behind an occluder and, by the depth
           buffer, not behind another part of the body.
-        - ``vertices`` [V, 3], ``joints`` [12, 3]: relative to the pelvis.
-        - ``global_orient`` [3, 3], ``body_pose`` [23, 3, 3], ``betas`` [10].
-        - ``camera`` [3]: (s, tx, ty).
+        - ``vertices`` ``[V, 3]``, ``joints`` ``[12, 3]``: relative to the pelvis.
+        - ``global_orient`` ``[3, 3]``, ``body_pose`` ``[23, 3, 3]``, ``betas`` ``[10]``.
+        - ``camera`` ``[3]``: (s, tx, ty).
     """
 
     def __init__(self, body: BodyModel, size: int, image_size: int = 224, seed: int = 0) -> None:
@@ -74,7 +74,7 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Tensor]]:
-        """Renders a batch at once; `torch.utils.data.DataLoader` calls this by itself."""
+        """Render a batch at once; ``torch.utils.data.DataLoader`` calls this by itself."""
         batch = self.batch(indices)
         return [
             {name: values[place] for name, values in batch.items()} for place in range(len(indices))
@@ -82,10 +82,10 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
 
     @torch.no_grad()
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """The samples of ``indices``, collated: every entry has a leading batch dimension.
+        """Return the samples of ``indices``, collated: every entry has a leading batch dimension.
 
         Raises:
-            IndexError: An index is outside the dataset.
+            IndexError: If an index is outside the dataset.
         """
         indices = [range(self.size)[index] for index in indices]
         blocks = [
@@ -111,7 +111,7 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         }
 
     def _sample_person(self, draws: Draws) -> dict[str, Tensor]:
-        """Shape, pose and camera, and what follows from them; ``points`` are projected vertices."""
+        """Sample shape, pose and camera, and what follows; ``points`` are projected vertices."""
         betas = draws.normal("betas", 10).clamp(-_SHAPE_LIMIT, _SHAPE_LIMIT)
         pose = sample_poses(draws, self._rest_joints, self.body.parents)
         orient = sample_orientations(draws)
@@ -130,7 +130,7 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         }
 
     def _render(self, draws: Draws, sample: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Pictures [B, 3, S, S], and which joints are seen in them [B, 12]."""
+        """Render pictures ``[B, 3, S, S]``, and say which joints ``[B, 12]`` are seen in them."""
         side, joints = self.image_size, sample["keypoints_true"]
         vertices = self._painter.dress(draws, sample["vertices"])
         pixels = (project(vertices, sample["camera"]) + 1) * (side / 2)

@@ -137,7 +137,7 @@ class _Edge(NamedTuple):
 
 
 def _cover(draws: Draws, points: Tensor, box: Tensor) -> Tensor:
-    """Which keypoints a rectangle in front of the person covers, ``[B, 17]``."""
+    """Return which keypoints a rectangle in front of the person covers, ``[B, 17]``."""
     size = box.unsqueeze(1) * draws.uniform("occluder", 2, low=0.2, high=0.6)
     limb = torch.tensor(LIMBS)[draws.integer("covered joint", len(LIMBS))]
     centre = points[torch.arange(len(points)), limb]
@@ -147,7 +147,7 @@ def _cover(draws: Draws, points: Tensor, box: Tensor) -> Tensor:
 
 
 def _spread(draws: Draws, hard: Tensor, covered: Tensor, cut: Tensor, facing: Tensor) -> Tensor:
-    """Standard deviations of the errors over the box, ``[B, 17]``."""
+    """Return the standard deviations of the errors over the box, ``[B, 17]``."""
     hard = hard.unsqueeze(1)
     more = torch.where(covered | cut | ~facing, 2.5, 1.0)
     unit = draws.uniform("kind of error", 17)

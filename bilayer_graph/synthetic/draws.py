@@ -22,9 +22,9 @@ class Draws:
 
     Args:
         seed: Seed of the dataset.
-        index: [B] int64 sample indices; draws live on its device.
+        index: ``[B]`` int64 sample indices; draws live on its device.
 
-    Shapes: every method returns [B, *shape].
+    Shapes: every method returns ``[B, *shape]``.
     """
 
     def __init__(self, seed: int, index: Tensor) -> None:
@@ -40,7 +40,7 @@ class Draws:
         return self.index.device
 
     def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Uniform on [low, high), float32."""
+        """Draw uniformly on [low, high), float32."""
         count = math.prod(shape)
         counter = torch.arange(count, device=self.device)
         stream = _mix(self._key ^ zlib.crc32(name.encode()))
@@ -49,28 +49,28 @@ class Draws:
         return (unit * (high - low) + low).view(len(self), *shape)
 
     def normal(self, name: str, *shape: int) -> Tensor:
-        """Standard normal, cut at five standard deviations by the 24 bits of the uniform draw."""
+        """Draw standard normals, cut at five standard deviations by the uniform draw's 24 bits."""
         # The largest sum would be rounded to 1, whose quantile is infinite.
         unit = (self.uniform(name, *shape) + 2.0**-25).clamp_max(1 - 2.0**-24)
         return torch.special.ndtri(unit)
 
     def chance(self, name: str, probability: float, *shape: int) -> Tensor:
-        """True with the given probability."""
+        """Draw booleans, true with the given probability."""
         return self.uniform(name, *shape) < probability
 
     def integer(self, name: str, count: int, *shape: int) -> Tensor:
-        """Uniform on 0 .. count - 1, int64."""
+        """Draw uniformly from 0 .. count - 1, int64."""
         return (self.uniform(name, *shape) * count).long().clamp_max(count - 1)
 
     def weighted(self, name: str, weights: list[float], *shape: int) -> Tensor:
-        """0 .. len(weights) - 1 in proportion to the weights, int64."""
+        """Draw from 0 .. len(weights) - 1 in proportion to the weights, int64."""
         edges = torch.tensor(weights, device=self.device).cumsum(0)
         unit = self.uniform(name, *shape)
         return torch.bucketize(unit, edges[:-1] / edges[-1], right=True)
 
 
 def _mix(x: Tensor) -> Tensor:
-    """The finalizer of splitmix64 on int64; shifts are made logical by masking the sign bits."""
+    """Apply splitmix64's finalizer to int64; shifts are made logical by masking the sign bits."""
     x = x + _GOLDEN
     x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * _MIX_1
     x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * _MIX_2

@@ -50,7 +50,7 @@ def sample_figures(draws: Draws, poses: PoseBank, body: ReducedBody) -> Figures:
 
 
 def facing(turn: Tensor) -> Tensor:
-    """Which keypoints the head does not hide from the camera, ``[B, 17]``.
+    """Return which keypoints the head does not hide from the camera, ``[B, 17]``.
 
     Args:
         turn: Rotations of the bones in camera axes, ``[B, 24, 3, 3]``.

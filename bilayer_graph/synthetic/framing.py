@@ -73,7 +73,7 @@ def sample_framing(draws: Draws, keypoints: Tensor, size: tuple[int, int]) -> Fr
 
 
 def _sample_shift(draws: Draws, box: Tensor, picture: Tensor) -> Tensor:
-    """How far the middle of the person is from that of the picture ``[B, 2]``, in pixels."""
+    """Draw how far the middle of the person is from that of the picture ``[B, 2]``, in pixels."""
     room = (picture - box).clamp_min(0) / 2
     shift = draws.uniform("place in the picture", 2, low=-1.0) * torch.maximum(room, 0.1 * box)
     axis = draws.chance("edge below or above", _BELOW_OR_ABOVE).long()

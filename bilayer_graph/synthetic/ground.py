@@ -79,7 +79,7 @@ def sample_ground(draws: Draws, camera: Pinhole, people: Tensor, lamp: Tensor, s
 
 
 def paint_ground(draws: Draws, ground: Ground, colour: Tensor) -> Tensor:
-    """Boards, tiles or plain floor of a colour ``[B, 3, 1, 1]``, in shadow where it is."""
+    """Paint boards, tiles or plain floor of a colour ``[B, 3, 1, 1]``, in shadow where it is."""
     texture: Tensor | float = 0.0
     for name, place in (("boards", ground.across), ("tiles", ground.away)):
         period = draws.uniform(name, 1, 1, low=0.08, high=0.9)
@@ -92,7 +92,7 @@ def paint_ground(draws: Draws, ground: Ground, colour: Tensor) -> Tensor:
 
 
 def _rays(camera: Pinhole, step: int) -> Tensor:
-    """Rays of pixels ``[B, h, w, 3]`` with depth 1."""
+    """Return rays of pixels ``[B, h, w, 3]`` with depth 1."""
     height, width = camera.size
     rows, columns = (
         (torch.arange((n + step - 1) // step) + 0.5) * step - n / 2 for n in (height, width)
@@ -104,7 +104,7 @@ def _rays(camera: Pinhole, step: int) -> Tensor:
 
 
 def _shadow(camera: Pinhole, people: Tensor, lamp: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Share of the floor ``[B, h, w]`` that people keep from a lamp."""
+    """Return share of the floor ``[B, h, w]`` that people keep from a lamp."""
     lift = (_STEEPEST - (lamp * camera.up).sum(1, keepdim=True)).clamp_min(0)
     lamp = lamp + 1.5 * lift * camera.up
     height = (people * camera.up.unsqueeze(1)).sum(-1) - camera.level.unsqueeze(1)

@@ -26,7 +26,7 @@ _LEGS = tuple(name.endswith(("ankle", "knee", "hip")) for name in JOINT_NAMES)
 
 
 def detect_keypoints(draws: Draws, points: Tensor, visible: Tensor, box: Tensor) -> Tensor:
-    """Adds detector-like errors to true joints.
+    """Add detector-like errors to true joints.
 
     Most errors are small; a share of them is coarse, larger at wrists and ankles and more common
     on joints that are covered. The arms or the legs swap sides now and then. Confidence falls with
@@ -34,12 +34,12 @@ def detect_keypoints(draws: Draws, points: Tensor, visible: Tensor, box: Tensor)
 
     Args:
         draws: Random numbers of B samples.
-        points: [B, 12, 2] true joints, crop coordinates.
-        visible: [B, 12] whether the joint is seen.
-        box: [B] longer side of the box around the person, crop units.
+        points: ``[B, 12, 2]`` true joints, crop coordinates.
+        visible: ``[B, 12]`` whether the joint is seen.
+        box: ``[B]`` longer side of the box around the person, crop units.
 
     Returns:
-        [B, 12, 3] x, y in crop coordinates and confidence in (0, 1]; zeros where missed.
+        ``[B, 12, 3]`` x, y in crop coordinates and confidence in (0, 1]; zeros where missed.
     """
     rows = [_JOINTS[name.split("_")[1]] for name in JOINT_NAMES]
     factor, coarse_share = torch.tensor(rows, device=points.device).unbind(-1)

@@ -33,7 +33,7 @@ class Light:
         self.directions = F.normalize(direction, dim=-1)
 
     def __call__(self, normals: Tensor, sample: Tensor) -> Tensor:
-        """Light [P, 3] on surface points with unit normals [P, 3] of the given samples [P]."""
+        """Return the light ``[P, 3]`` on points with unit normals ``[P, 3]`` of samples ``[P]``."""
         ambient, first, second = self.colours.index_select(0, sample).unbind(1)
         facing = (normals.unsqueeze(1) * self.directions.index_select(0, sample)).sum(-1)
         # Half-way to a wrapped lamp: real skin and cloth do not go black at the terminator.

@@ -49,14 +49,14 @@ class MotionPoses:
 
 
 def read_poses(path: str | Path, up: str = "y") -> MotionPoses:
-    """Poses of an ``.npz`` file.
+    """Read the poses of an ``.npz`` file.
 
     Its fields, all else is left unread:
 
-    - ``poses`` [N, 66 | 72 | 156 | 165], any float type: axis-angle in radians of SMPL's (22 or
+    - ``poses`` ``[N, 66 | 72 | 156 | 165]``, any float type: axis-angle in radians of SMPL's (22 or
       24), SMPL-H's or SMPL-X's joints. Beyond the 22 joints that these share the 24-joint body has
       only the hands, which stay straight unless the file is SMPL's.
-    - ``clip`` [N] strings, optional; else every pose is of a clip named as the file.
+    - ``clip`` ``[N]`` strings, optional; else every pose is of a clip named as the file.
     - ``fps``, ``mocap_framerate`` or ``mocap_frame_rate``, optional.
 
     A pose with a value that is not finite is left out with a warning. So that 30,000 poses take
@@ -68,9 +68,10 @@ def read_poses(path: str | Path, up: str = "y") -> MotionPoses:
             files of AMASS have ``"z"``, and are turned (x, y, z) -> (x, z, -y).
 
     Raises:
-        InputError: No such file, not an ``.npz``, no ``poses``, another width, pickled objects,
-            more than 1 GiB, an angle that can only be degrees, no finite pose; ``clip`` of another
-            length, a frame rate that is no positive number; an unknown ``up``.
+        InputError: If there is no such file, or it is no ``.npz``, has no ``poses``, another width,
+            pickled objects, more than 1 GiB, an angle that can only be degrees, no finite pose,
+            ``clip`` of another length or a frame rate that is no positive number; or ``up`` is
+            unknown.
     """
     if up not in _UP_AXES:
         raise InputError("up", up, "no such axis", f"Give one of {', '.join(_UP_AXES)}")
@@ -124,7 +125,7 @@ def _check_sizes(path: Path, sizes: Mapping[str, int]) -> None:
 
 
 def _axis_angles(path: Path, poses: np.ndarray) -> Tensor:
-    """The vectors [N, 24, 3] float32 of the joints that the body has."""
+    """Return the vectors ``[N, 24, 3]`` float32 of the joints that the body has."""
     if poses.dtype.kind != "f":
         problem = f"the field poses is of type {poses.dtype}, not floating point"
         raise InputError("poses", path, problem, _REMEDY)
@@ -141,7 +142,7 @@ def _axis_angles(path: Path, poses: np.ndarray) -> Tensor:
 
 
 def _finite_rows(path: Path, vectors: Tensor) -> Tensor:
-    """Which poses are numbers throughout, and check that these are radians."""
+    """Return which poses are numbers throughout, and check that these are radians."""
     finite = vectors.isfinite().flatten(1).all(1)
     rows = finite.nonzero().flatten()
     if len(rows) == 0:

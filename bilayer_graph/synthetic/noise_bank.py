@@ -75,14 +75,14 @@ def observe(points: Tensor, found: Tensor, visible: Tensor, facing: Tensor) -> O
 
 
 class NoiseBank:
-    """Draws a detector's errors for true keypoints, from pictures of people in like poses.
+    """A bank of a detector's errors for true keypoints, from pictures of people in like poses.
 
     Args:
         observations: What the detector made of the pictures; those where nobody was found are left
             out. Each counts for its mirror image, too.
 
     Raises:
-        InputError: Nobody was found in eight or more pictures.
+        InputError: If nobody was found in eight or more pictures.
     """
 
     def __init__(self, observations: Observations) -> None:
@@ -106,7 +106,7 @@ class NoiseBank:
         """Read a file that ``tools/picture_features.py`` made.
 
         Raises:
-            InputError: No such file, or another kind of file.
+            InputError: If there is no such file, or it is of another kind.
         """
         return cls(read_observations(path))
 
@@ -164,7 +164,7 @@ def read_observations(path: str | Path) -> Observations:
     """Read what :func:`write_observations` wrote.
 
     Raises:
-        InputError: No such file, or another kind of file.
+        InputError: If there is no such file, or it is of another kind.
     """
     try:
         read = load_file(path)
@@ -177,7 +177,7 @@ def read_observations(path: str | Path) -> Observations:
 
 
 def _swapped(points: Tensor, errors: Tensor) -> Tensor:
-    """Which keypoints ``[N, 17]`` were found at the other side's true place."""
+    """Return which keypoints ``[N, 17]`` were found at the other side's true place."""
     other = points[:, _OTHER_SIDE] - points
     apart, own = other.norm(dim=-1), errors.norm(dim=-1)
     theirs = (errors - other).norm(dim=-1)
@@ -191,7 +191,7 @@ def _mirrored(seen: Observations) -> Observations:
 
 
 def _features(points: Tensor, facing: Tensor) -> Tensor:
-    """What poses are compared by: limbs and nose, and which eyes and ears are seen."""
+    """Return what poses are compared by: limbs and nose, and which eyes and ears are seen."""
     face = [place for place in range(len(COCO_NAMES)) if place not in LIMBS]
     seen = _FACING_WEIGHT * facing[:, face].to(points.dtype)
     return torch.cat([points[:, [*LIMBS, 0]].flatten(1), seen], dim=1)

@@ -16,17 +16,17 @@ _SHARE = 0.3
 def add_occluders(
     draws: Draws, pictures: Tensor, points: Tensor, scale: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Covers part of the person in some of the pictures, most often a limb.
+    """Cover part of the person in some of the pictures, most often a limb.
 
     Args:
         draws: Random numbers of B samples.
-        pictures: [B, 3, H, W] in [0, 1].
-        points: [B, N, 2] places on the person; (0, 0) is the middle of the picture, and its longer
+        pictures: ``[B, 3, H, W]`` in [0, 1].
+        points: ``[B, N, 2]`` places on the person; (0, 0) is the middle of the picture, its longer
             side goes from -1 to 1.
-        scale: [B] size of the people over that of one who fills the picture; 1 when ``None``.
+        scale: ``[B]`` size of the people over that of one who fills the picture; 1 when ``None``.
 
     Returns:
-        The pictures, and [B, H, W] what is covered.
+        The pictures, and ``[B, H, W]`` what is covered.
     """
     covered = torch.zeros_like(pictures[:, 0], dtype=torch.bool)
     chosen = draws.chance("occluder", _SHARE).nonzero().squeeze(1)

@@ -17,9 +17,9 @@ class Fabric(NamedTuple):
     """One fabric a sample: two colours and a pattern.
 
     Attributes:
-        colours: [B, 2, 3] RGB in [0, 1].
-        kind: [B] place of the pattern in the list of kinds.
-        wave: [B, 3] radians a metre, phase, and the height of the wave where the colour changes.
+        colours: ``[B, 2, 3]`` RGB in [0, 1].
+        kind: ``[B]`` place of the pattern in the list of kinds.
+        wave: ``[B, 3]`` radians a metre, phase, and the wave's height where the colour changes.
     """
 
     colours: Tensor
@@ -28,7 +28,7 @@ class Fabric(NamedTuple):
 
 
 def sample_fabric(draws: Draws, name: str) -> Fabric:
-    """Draws a fabric; the name keeps the fabrics of one sample apart."""
+    """Draw a fabric; the name keeps the fabrics of one sample apart."""
     first = sample_colour(draws, f"{name} colour")
     second = sample_colour(draws, f"{name} second colour")
     # Half of the second colours are a lighter or darker first one.
@@ -46,26 +46,26 @@ def sample_fabric(draws: Draws, name: str) -> Fabric:
 
 
 def sample_colour(draws: Draws, name: str) -> Tensor:
-    """[B, 3] clothes colours: every hue, often pale or dark, seldom garish."""
+    """Draw clothes colours ``[B, 3]``: every hue, often pale or dark, seldom garish."""
     hue, saturation, value = draws.uniform(name, 3).unbind(-1)
     return hue_to_rgb(hue, saturation**1.5 * 0.85, 0.06 + 0.9 * value)
 
 
 def hue_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """HSV in [0, 1] to RGB [.., 3]."""
+    """Convert HSV in [0, 1] to RGB ``[.., 3]``."""
     third = torch.tensor([0.0, 2.0, 1.0], device=hue.device) / 3
     ramp = (((hue.unsqueeze(-1) + third) % 1.0) * 6 - 3).abs().sub(1).clamp(0, 1)
     return value.unsqueeze(-1) * (1 + saturation.unsqueeze(-1) * (ramp - 1))
 
 
 def paint(fabric: Fabric, sample: Tensor, along: Tensor, across: Tensor) -> Tensor:
-    """Colours [P, 3] of points of a garment.
+    """Return the colours ``[P, 3]`` of points of a garment.
 
     Args:
         fabric: One fabric a sample.
-        sample: [P] the sample each point belongs to.
-        along: [P] metres along the limb or trunk.
-        across: [P] metres across it.
+        sample: ``[P]`` the sample each point belongs to.
+        along: ``[P]`` metres along the limb or trunk.
+        across: ``[P]`` metres across it.
     """
     frequency, phase, threshold = fabric.wave.index_select(0, sample).unbind(-1)
     u, v = (along * frequency + phase).sin(), (across * frequency).sin()
@@ -87,5 +87,5 @@ def paint(fabric: Fabric, sample: Tensor, along: Tensor, across: Tensor) -> Tens
 
 
 def _step(x: Tensor) -> Tensor:
-    """A soft step, so that thin stripes do not flicker into single pixels."""
+    """Return a soft step, so that thin stripes do not flicker into single pixels."""
     return (0.5 + 4 * x).clamp(0, 1)

@@ -31,21 +31,21 @@ class Painter:
         self._normals = Normals(body.faces, len(body.v_template))
 
     def dress(self, draws: Draws, vertices: Tensor) -> Tensor:
-        """Move the skin [B, V, 3] of posed bodies out to their clothes, hair and shoes."""
+        """Move the skin ``[B, V, 3]`` of posed bodies out to their clothes, hair and shoes."""
         volume = sample_volume(draws, Outfit(draws, self._landmarks), self._vertices)
         normal = F.normalize(self._normals(vertices), dim=-1)
         return vertices + volume.unsqueeze(-1) * normal
 
     def __call__(self, draws: Draws, vertices: Tensor, hits: Hits) -> Tensor:
-        """Lit colours of dressed bodies.
+        """Return the lit colours of dressed bodies.
 
         Args:
             draws: Random numbers of B samples.
-            vertices: [B, V, 3] posed, dressed bodies in camera axes.
+            vertices: ``[B, V, 3]`` posed, dressed bodies in camera axes.
             hits: The P pixels that they cover.
 
         Returns:
-            RGB [P, 3] in [0, 1].
+            RGB ``[P, 3]`` in [0, 1].
         """
         # Clothes follow template coordinates pixel by pixel: borders stay smooth on large faces.
         points = self._template.index_select(0, hits.face).view(-1, 3, 3)
@@ -58,7 +58,7 @@ class Painter:
 
 
 def _folds(draws: Draws, points: Tensor, sample: Tensor) -> Tensor:
-    """Brightness [P] of the folds of cloth: two crossed waves on the T-pose."""
+    """Return the brightness ``[P]`` of the folds of cloth: two crossed waves on the T-pose."""
     wave = (draws.normal("folds", 2, 3) * 30).index_select(0, sample)
     u, v = (points.unsqueeze(1) * wave).sum(-1).unbind(-1)
     strength = draws.uniform("fold strength", high=0.25).take(sample)
@@ -66,7 +66,7 @@ def _folds(draws: Draws, points: Tensor, sample: Tensor) -> Tensor:
 
 
 def paint_pixels(pictures: Tensor, hits: Hits, colours: Tensor) -> None:
-    """Writes the colours [P, 3] of the covered pixels into [B, 3, H, W] pictures, in place."""
+    """Write the colours ``[P, 3]`` of covered pixels into pictures ``[B, 3, H, W]``, in place."""
     plane = pictures.shape[-2] * pictures.shape[-1]
     # From the place of a pixel in [B, H, W] to its place in the first channel of [B, 3, H, W].
     target = hits.pixel + hits.picture * (2 * plane)
@@ -75,20 +75,20 @@ def paint_pixels(pictures: Tensor, hits: Hits, colours: Tensor) -> None:
 
 
 def see_joints(hits: Hits, covered: Tensor, pixels: Tensor, depth: Tensor, flesh: Tensor) -> Tensor:
-    """Tells which joints a viewer sees.
+    """Tell which joints a viewer sees.
 
     A joint counts as seen inside the picture, where no occluder covers its pixel, and where the
     surface in the depth buffer is not further before the joint than the flesh around it.
 
     Args:
         hits: The depth of the P covered pixels.
-        covered: [B, H, W] what occluders cover.
-        pixels: [B, J, 2] places of the joints in pixels.
-        depth: [B, J] depth of the joints, metres.
-        flesh: [J] metres.
+        covered: ``[B, H, W]`` what occluders cover.
+        pixels: ``[B, J, 2]`` places of the joints in pixels.
+        depth: ``[B, J]`` depth of the joints, metres.
+        flesh: ``[J]`` metres.
 
     Returns:
-        [B, J] bool
+        ``[B, J]`` bool
     """
     size = torch.tensor(covered.shape[:0:-1], device=covered.device)
     surface = torch.full(covered.shape, torch.inf, device=covered.device)

@@ -27,7 +27,7 @@ _LOWER = [
 
 
 class PoseBank:
-    """Draws poses of the built-in skeleton: relative rotations, the root in a y-up world.
+    """A bank of poses of the built-in skeleton: relative rotations, the root in a y-up world.
 
     Args:
         body: The body whose limbs are kept apart in the sampler's postures.
@@ -70,7 +70,7 @@ class PoseBank:
         return pose @ _jitter(draws, kind == 2), kind == 2
 
     def _real(self, draws: Draws, own: Tensor, kind: Tensor) -> Tensor:
-        """Real poses, recombined ones where ``kind`` is 1, postures where it is 2."""
+        """Draw real poses, recombined ones where ``kind`` is 1, postures where it is 2."""
         assert self.motion is not None
         first, second = draws.integer("real pose", len(self.motion), 2).unbind(1)
         real = self.motion[first]
@@ -82,7 +82,7 @@ class PoseBank:
 
 
 def _jitter(draws: Draws, posture: Tensor) -> Tensor:
-    """Small rotations ``[B, 24, 3, 3]`` of every joint but the root."""
+    """Draw small rotations ``[B, 24, 3, 3]`` of every joint but the root."""
     amount = torch.tensor(_JITTER)[draws.integer("jitter", len(_JITTER))]
     amount = amount * draws.chance("jittered", _JITTER_SHARE)
     amount = torch.where(posture, amount.clamp_max(_POSTURE_JITTER), amount)

@@ -29,15 +29,15 @@ _SIDES = ("left", "right")
 
 
 def sample_poses(draws: Draws, rest_joints: Tensor, parents: tuple[int, ...]) -> Tensor:
-    """Draws one body pose a sample.
+    """Draw one body pose a sample.
 
     Args:
         draws: Random numbers of B samples.
-        rest_joints: [24, 3] joints of the body in its T-pose, metres.
+        rest_joints: ``[24, 3]`` joints of the body in its T-pose, metres.
         parents: The parent of each of the 24 joints, -1 for the first.
 
     Returns:
-        [B, 23, 3, 3] rotations of the joints relative to their parents.
+        ``[B, 23, 3, 3]`` rotations of the joints relative to their parents.
     """
     poses = to_matrices(sample_angles(draws, _TRIES))
     depth = penetration(poses.flatten(0, 1), rest_joints, parents).view(-1, _TRIES)
@@ -48,14 +48,14 @@ def sample_poses(draws: Draws, rest_joints: Tensor, parents: tuple[int, ...]) ->
 
 
 def sample_angles(draws: Draws, tries: int) -> Tensor:
-    """Joint angles of ``tries`` candidate poses a sample, inside the ranges of motion.
+    """Draw joint angles of ``tries`` candidates a sample, inside the ranges of motion.
 
     Args:
         draws: Random numbers of B samples.
         tries: Candidates a sample.
 
     Returns:
-        [B, tries, 23, 3] radians, in the convention of `to_matrices`.
+        ``[B, tries, 23, 3]`` radians, in the convention of ``to_matrices``.
     """
     angles = draws.normal("jitter", tries, len(BODY_JOINTS), 3) * _jitter(draws.device)
     _add_legs(angles, draws, tries)
@@ -68,14 +68,14 @@ def sample_angles(draws: Draws, tries: int) -> Tensor:
 
 
 def _jitter(device: torch.device) -> Tensor:
-    """Standard deviations [23, 1] in radians."""
+    """Return standard deviations ``[23, 1]`` in radians."""
     kinds = [name.split("_")[-1].rstrip("123") for name in BODY_JOINTS]
     degrees = [_JITTER.get(kind, _OTHER_JITTER) for kind in kinds]
     return torch.tensor(degrees, device=device).deg2rad().unsqueeze(-1)
 
 
 def _add_legs(angles: Tensor, draws: Draws, tries: int) -> None:
-    """Adds the legs and trunk of everyday stances; both sides written as a left side."""
+    """Add the legs and trunk of everyday stances; both sides written as a left side."""
     rows = [(*s.first, *(s.second or s.first), s.bend) for s in STANCES.values()]
     stance = draws.weighted("stance", [s.weight for s in STANCES.values()], tries)
     drawn = _between(draws.uniform("legs", tries, len(rows[0])), rows, stance)
@@ -89,7 +89,7 @@ def _add_legs(angles: Tensor, draws: Draws, tries: int) -> None:
 
 
 def _add_arms(angles: Tensor, draws: Draws, tries: int) -> None:
-    """Adds everyday arms, the same for both sides in 3 of 5 poses; written as left sides."""
+    """Add everyday arms, the same for both sides in 3 of 5 poses; written as left sides."""
     rows = [pose[1:] for pose in ARMS.values()]
     weights = [pose.weight for pose in ARMS.values()]
     left, right = (
@@ -109,7 +109,7 @@ def _add_arms(angles: Tensor, draws: Draws, tries: int) -> None:
 
 
 def _between(unit: Tensor, rows: Sequence[Sequence[Range]], chosen: Tensor) -> Tensor:
-    """Maps uniform draws [.., K] into the K ranges (degrees) of the chosen rows, in radians."""
+    """Map uniform draws ``[.., K]`` into K ranges (degrees) of the chosen rows, in radians."""
     low, high = torch.tensor(rows, device=unit.device).deg2rad().unbind(-1)
     return low[chosen] + unit * (high - low)[chosen]
 

@@ -91,7 +91,7 @@ class Scenes(Dataset[dict[str, Tensor]]):
         """Render samples, those of one picture size together.
 
         Raises:
-            IndexError: An index is outside the dataset.
+            IndexError: If an index is outside the dataset.
         """
         wanted = torch.tensor([range(self.size)[index] for index in indices])
         kind = Draws(self.seed, wanted).integer("picture size", len(self.picture_sizes))
@@ -104,7 +104,7 @@ class Scenes(Dataset[dict[str, Tensor]]):
         return [samples[place] for place in range(len(indices))]
 
     def _block(self, draws: Draws, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Samples of one picture size, collated."""
+        """Return the samples of one picture size, collated."""
         if len(draws) == 0:
             return {}
         figures = sample_figures(draws, self.poses, self.body)
@@ -132,7 +132,7 @@ class Scenes(Dataset[dict[str, Tensor]]):
     def _render(
         self, draws: Draws, framing: Framing, up: Tensor, vertices: Tensor, points: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Pictures ``[B, 3, H, W]``, and which keypoints are seen in them ``[B, 17]``."""
+        """Render pictures ``[B, 3, H, W]``, and say which keypoints ``[B, 17]`` they show."""
         height, width = framing.size
         pixels = framing.project(points)
         vertices = self._painter.dress(draws, vertices)
@@ -151,7 +151,7 @@ class Scenes(Dataset[dict[str, Tensor]]):
 
 
 def _ground(draws: Draws, framing: Framing, up: Tensor, vertices: Tensor) -> Ground:
-    """The floor under the lowest point of each person; ``up`` ``[B, 3]`` is its normal."""
+    """Return the floor under the lowest point of each person; ``up`` ``[B, 3]`` is its normal."""
     people = vertices + framing.place.unsqueeze(1)
     level = (people * up.unsqueeze(1)).sum(-1).amin(1)
     camera = Pinhole(framing.focal, framing.size, up, level)

@@ -35,15 +35,15 @@ _PROBES = tuple(
 
 
 def penetration(body_pose: Tensor, rest_joints: Tensor, parents: tuple[int, ...]) -> Tensor:
-    """Depth of the worst overlap between a limb and another body part.
+    """Return the depth of the worst overlap between a limb and another body part.
 
     Args:
-        body_pose: [B, 23, 3, 3] rotations relative to the parents.
-        rest_joints: [24, 3] joints of the T-pose, metres.
+        body_pose: ``[B, 23, 3, 3]`` rotations relative to the parents.
+        rest_joints: ``[24, 3]`` joints of the T-pose, metres.
         parents: The parent of each joint, -1 for the first.
 
     Returns:
-        [B] metres, 0 when nothing touches.
+        ``[B]`` metres, 0 when nothing touches.
     """
     joints = _pose_skeleton(body_pose, rest_joints, parents)
     first, second, share, thickness = _columns(_PROBES, joints)
@@ -58,7 +58,7 @@ def penetration(body_pose: Tensor, rest_joints: Tensor, parents: tuple[int, ...]
 
 
 def _pose_skeleton(pose: Tensor, rest: Tensor, parents: tuple[int, ...]) -> Tensor:
-    """Joints [B, 24, 3] of the posed skeleton, the first one at rest."""
+    """Return the joints ``[B, 24, 3]`` of the posed skeleton, the first one at rest."""
     offset = rest - rest[list(parents)]
     turns = [torch.eye(3, device=pose.device, dtype=pose.dtype).expand(len(pose), 3, 3)]
     places = [rest[0].expand(len(pose), 3)]
@@ -71,7 +71,7 @@ def _pose_skeleton(pose: Tensor, rest: Tensor, parents: tuple[int, ...]) -> Tens
 
 
 def _columns(rows: tuple[tuple, ...], like: Tensor) -> list[Tensor]:
-    """Joint names to indices [N] and numbers to [N, 1] columns on the device of ``like``."""
+    """Return the indices ``[N]`` of joint names, and numbers as columns ``[N, 1]``, by ``like``."""
     columns = []
     for column in zip(*rows, strict=True):
         if isinstance(column[0], str):
@@ -88,7 +88,7 @@ def _same_leg(probe: str, capsule: str) -> bool:
 
 
 def _segment_distance(points: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """Distances [B, P, C] of points [B, P, 3] from segments [B, C, 3]."""
+    """Return distances ``[B, P, C]`` of points ``[B, P, 3]`` from segments ``[B, C, 3]``."""
     along = (end - start).unsqueeze(1)
     away = points.unsqueeze(2) - start.unsqueeze(1)
     share = ((away * along).sum(-1) / along.square().sum(-1)).clamp(0, 1)

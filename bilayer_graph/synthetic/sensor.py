@@ -24,7 +24,7 @@ class Sensor:
         self.tile = fixed.normal("sensor noise", _TILE, _TILE)[0]
 
     def __call__(self, draws: Draws, pictures: Tensor) -> Tensor:
-        """[B, 3, H, W] in [0, 1], up to 768 x 768, to the same, in steps of 1/255."""
+        """Add the noise to pictures ``[B, 3, H, W]`` in [0, 1] to 768 x 768, in steps of 1/255."""
         pictures = _blur(draws, pictures)
         cast = draws.uniform("colour cast", 3, 1, 1, low=0.93, high=1.07)
         gain = draws.uniform("exposure", 1, 1, 1, low=0.8, high=1.2)
@@ -36,7 +36,7 @@ class Sensor:
         return pictures.clamp_(0, 1).mul_(255).round_().div_(255)
 
     def _noise(self, draws: Draws, height: int, width: int) -> Tensor:
-        """[B, 3, height, width], each channel from another place of the tile."""
+        """Cut ``[B, 3, height, width]``, each channel from another place of the tile."""
         windows = self.tile.unfold(0, height, 1).unfold(1, width, 1)
         row = draws.integer("noise row", windows.shape[0], 3)
         column = draws.integer("noise column", windows.shape[1], 3)
@@ -44,7 +44,7 @@ class Sensor:
 
 
 def _blur(draws: Draws, pictures: Tensor) -> Tensor:
-    """A three-tap blur of a random width along x and along y: lenses, motion and resizing."""
+    """Blur by three taps of a random width along x and along y: lenses, motion and resizing."""
     weights = draws.uniform("blur", 2, 1, 1, 1, low=0.05, high=0.33)
     for dim, weight in zip((-1, -2), weights.unbind(1), strict=True):
         inner = pictures.shape[dim] - 2

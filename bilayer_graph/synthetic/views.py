@@ -17,13 +17,13 @@ SQUARE_OVER_BOX = 1.3
 
 
 def sample_orientations(draws: Draws) -> Tensor:
-    """Rotations from body axes (x left, y up, z front) to camera axes (x right, y down, z forward).
+    """Draw rotations from body axes (x left, y up, z front) to the camera's (x right, y down).
 
     All headings are equally likely; bodies stand upright up to a few degrees or lie on the floor,
     and the camera looks on from about hip height, sometimes from above, rolled a little.
 
     Returns:
-        [B, 3, 3]
+        ``[B, 3, 3]``
     """
     heading = draws.uniform("heading", low=-math.pi, high=math.pi)
     lean = draws.normal("lean", 2) * math.radians(5)
@@ -45,14 +45,14 @@ def sample_orientations(draws: Draws) -> Tensor:
 
 
 def sample_cameras(draws: Draws, keypoints: Tensor) -> Tensor:
-    """Weak-perspective cameras (s, tx, ty) of jittered squares around the keypoints.
+    """Draw weak-perspective cameras (s, tx, ty) of jittered squares around the keypoints.
 
     Args:
         draws: Random numbers of B samples.
-        keypoints: [B, 17, 3] COCO keypoints in camera axes, metres.
+        keypoints: ``[B, 17, 3]`` COCO keypoints in camera axes, metres.
 
     Returns:
-        [B, 3]: the square is [-1, 1] x [-1, 1] in ``s * (X_xy + t)``.
+        ``[B, 3]``: the square is [-1, 1] x [-1, 1] in ``s * (X_xy + t)``.
     """
     low, high = keypoints[..., :2].amin(1), keypoints[..., :2].amax(1)
     box = (high - low).amax(-1)

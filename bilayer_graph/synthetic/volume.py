@@ -14,7 +14,7 @@ _CLOTH = 0.004
 
 
 def sample_volume(draws: Draws, outfit: Outfit, template: Tensor) -> Tensor:
-    """Distances of the dressed surface from the skin.
+    """Draw distances of the dressed surface from the skin.
 
     Cloth stands off further towards its end (hem, sleeve, trouser leg), in folds; a third of the
     garments is tight.
@@ -22,10 +22,10 @@ def sample_volume(draws: Draws, outfit: Outfit, template: Tensor) -> Tensor:
     Args:
         draws: Random numbers of B samples.
         outfit: What they wear.
-        template: [V, 3] vertices of the T-pose.
+        template: ``[V, 3]`` vertices of the T-pose.
 
     Returns:
-        [B, V] metres along the normals.
+        ``[B, V]`` metres along the normals.
     """
     people, count = len(draws), len(template)
     sample = torch.arange(people, device=draws.device).repeat_interleave(count)
@@ -52,7 +52,7 @@ def _width(draws: Draws, name: str) -> Tensor:
 
 
 def _folds(draws: Draws, points: Tensor, sample: Tensor) -> Tensor:
-    """Factors [P] about 1: two crossed waves on the T-pose."""
+    """Return factors ``[P]`` about 1: two crossed waves on the T-pose."""
     wave = (draws.normal("cloth folds", 2, 3) * 25).index_select(0, sample)
     u, v = (points.unsqueeze(1) * wave).sum(-1).unbind(-1)
     depth = draws.uniform("fold depth", high=0.45).take(sample)
