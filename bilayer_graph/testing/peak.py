@@ -1,4 +1,4 @@
-"""Watch the tensors that a piece of code builds."""
+"""The largest of the tensors that a piece of code builds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

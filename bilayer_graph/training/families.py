@@ -135,7 +135,7 @@ def keypoint_families(found: Tensor, true: Tensor) -> dict[str, Tensor]:
 
 
 def _trunk(joints: Tensor) -> Tensor:
-    """From the middle of the hips to that of the shoulders, ``[N, 3]``."""
+    """Return what leads from the middle of the hips to that of the shoulders, ``[N, 3]``."""
     shoulder, hip = (joints[:, list(pair)].mean(1) for pair in zip(_LEFT, _RIGHT, strict=True))
     return shoulder - hip
 
@@ -145,7 +145,7 @@ def _pose_families(posture: Tensor) -> dict[str, Tensor]:
 
 
 def _number_families(lacking: Tensor) -> dict[str, Tensor]:
-    """By how many of the limb joints ``[N, 12]`` lack."""
+    """Split by how many of the limb joints ``[N, 12]`` lack."""
     number = lacking.sum(-1)
     none, many = number == 0, number > _FEW
     return {"none": none, f"1 to {_FEW}": ~none & ~many, f"{_FEW + 1} and more": many}

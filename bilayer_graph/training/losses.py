@@ -13,12 +13,12 @@ from torch import Tensor
 
 
 def vertex_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    r"""L1 between predicted and true mesh vertices, :math:`L_m`, per coordinate.
+    r"""Return the L1 between predicted and true mesh vertices, :math:`L_m`, per coordinate.
 
     Args:
-        pred: Vertices [B, V, 3] in metres.
-        target: Vertices [B, V, 3] in metres.
-        weight: Sample weights [B] or vertex weights [B, V].
+        pred: Vertices ``[B, V, 3]`` in metres.
+        target: Vertices ``[B, V, 3]`` in metres.
+        weight: Sample weights ``[B]`` or vertex weights ``[B, V]``.
 
     Returns:
         Scalar, metres.
@@ -27,12 +27,12 @@ def vertex_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> T
 
 
 def joint_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    r"""L1 between predicted and true 3D joints, :math:`L_m^{j3d}`, per coordinate.
+    r"""Return the L1 between predicted and true 3D joints, :math:`L_m^{j3d}`, per coordinate.
 
     Args:
-        pred: Joints [B, J, 3] in metres.
-        target: Joints [B, J, 3] in metres, centred as the prediction is.
-        weight: Sample weights [B] or joint weights [B, J].
+        pred: Joints ``[B, J, 3]`` in metres.
+        target: Joints ``[B, J, 3]`` in metres, centred as the prediction is.
+        weight: Sample weights ``[B]`` or joint weights ``[B, J]``.
 
     Returns:
         Scalar, metres.
@@ -41,12 +41,12 @@ def joint_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Te
 
 
 def projection_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    r"""L1 between projected and true 2D joints, :math:`L_m^{j2d}`, :math:`L_s^{j2d}`.
+    r"""Return the L1 between projected and true 2D joints, :math:`L_m^{j2d}`, :math:`L_s^{j2d}`.
 
     Args:
-        pred: Projected joints [B, J, 2] in crop coordinates.
-        target: 2D joints [B, J, 2] in crop coordinates.
-        weight: Confidence or visibility [B, J], or sample weights [B].
+        pred: Projected joints ``[B, J, 2]`` in crop coordinates.
+        target: 2D joints ``[B, J, 2]`` in crop coordinates.
+        weight: Confidence or visibility ``[B, J]``, or sample weights ``[B]``.
 
     Returns:
         Scalar, crop coordinates.
@@ -62,7 +62,7 @@ def focal_regression_loss(
     truncation: float = 0.9,
     weight: Tensor | None = None,
 ) -> Tensor:
-    r"""Focal loss on the skeleton's joints, :math:`L_s`: far joints weigh more than near ones.
+    r"""Return the focal loss on the skeleton's joints, :math:`L_s`: far joints weigh more.
 
     .. math:: -(\alpha L)^\gamma \log(1 - \min(t, \alpha L))
 
@@ -73,18 +73,18 @@ def focal_regression_loss(
     a gradient, :math:`-\alpha \log(1 - t)`.
 
     Args:
-        pred: Joints [B, J, 3] in metres.
-        target: Joints [B, J, 3] in metres.
+        pred: Joints ``[B, J, 3]`` in metres.
+        target: Joints ``[B, J, 3]`` in metres.
         alpha: Scale of the error, above 0.
         gamma: Exponent of the focusing factor, at least 0.
         truncation: :math:`t`, between 0 and 1.
-        weight: Sample weights [B] or joint weights [B, J].
+        weight: Sample weights ``[B]`` or joint weights ``[B, J]``.
 
     Returns:
         Scalar, without the paper's coefficient.
 
     Raises:
-        ValueError: A parameter is outside its range.
+        ValueError: If a parameter is outside its range.
     """
     if not (alpha > 0 and gamma >= 0 and 0 < truncation < 1):
         raise ValueError(
@@ -98,12 +98,12 @@ def focal_regression_loss(
 
 
 def pose_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    r"""Mean squared error of rotation matrices, :math:`L_\theta`, per matrix entry.
+    r"""Return the mean squared error of rotation matrices, :math:`L_\theta`, per matrix entry.
 
     Args:
-        pred: Rotations [B, R, 3, 3].
-        target: Rotations [B, R, 3, 3].
-        weight: Sample weights [B] or rotation weights [B, R].
+        pred: Rotations ``[B, R, 3, 3]``.
+        target: Rotations ``[B, R, 3, 3]``.
+        weight: Sample weights ``[B]`` or rotation weights ``[B, R]``.
 
     Returns:
         Scalar.
@@ -112,12 +112,12 @@ def pose_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Ten
 
 
 def shape_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    r"""Mean squared error of shape coefficients, :math:`L_\beta`.
+    r"""Return the mean squared error of shape coefficients, :math:`L_\beta`.
 
     Args:
-        pred: Coefficients [B, K].
-        target: Coefficients [B, K].
-        weight: Sample weights [B].
+        pred: Coefficients ``[B, K]``.
+        target: Coefficients ``[B, K]``.
+        weight: Sample weights ``[B]``.
 
     Returns:
         Scalar.
@@ -126,7 +126,7 @@ def shape_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Te
 
 
 def _difference(pred: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-    """``pred - target`` in at least float32, 0 where the weight is 0."""
+    """Return ``pred - target`` in at least float32, 0 where the weight is 0."""
     if pred.shape != target.shape:
         raise ValueError(
             f"target of shape {list(target.shape)} for a prediction of shape {list(pred.shape)}: "
@@ -140,7 +140,7 @@ def _difference(pred: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _mean_present(loss: Tensor, weight: Tensor | None) -> Tensor:
-    """Weighted sum of ``loss`` over the number of its entries with a weight above 0."""
+    """Return the weighted sum of ``loss`` over the number of entries with a weight above 0."""
     if weight is None:
         return loss.mean()
     aligned = _align(weight, loss)
@@ -149,7 +149,7 @@ def _mean_present(loss: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _align(weight: Tensor, like: Tensor) -> Tensor:
-    """``weight`` with trailing dimensions of size 1, in the type of ``like``."""
+    """Return ``weight`` with trailing dimensions of size 1, in the type of ``like``."""
     if weight.shape != like.shape[: weight.dim()]:
         raise ValueError(
             f"weight of shape {list(weight.shape)} for {list(like.shape)}: "

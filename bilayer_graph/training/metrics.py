@@ -9,16 +9,16 @@ MILLIMETRES = 1000.0
 
 
 def mpjpe(pred: Tensor, target: Tensor, root: int | Sequence[int] | None = None) -> Tensor:
-    """Mean per-joint position error: the mean Euclidean distance of the joints.
+    """Return the mean per-joint position error: the mean Euclidean distance of the joints.
 
     Args:
-        pred: Joints [B, J, 3] in metres.
-        target: Joints [B, J, 3] in metres.
+        pred: Joints ``[B, J, 3]`` in metres.
+        target: Joints ``[B, J, 3]`` in metres.
         root: Joint that both are centred on first, or several joints whose mean it is (``(2, 3)``
             is the mid-hip of the twelve joints). None compares the joints where they are.
 
     Returns:
-        Errors [B] in millimetres.
+        Errors ``[B]`` in millimetres.
     """
     pred, target = _check(pred, target)
     if root is not None:
@@ -29,30 +29,30 @@ def mpjpe(pred: Tensor, target: Tensor, root: int | Sequence[int] | None = None)
 
 
 def pa_mpjpe(pred: Tensor, target: Tensor) -> Tensor:
-    """Mean per-joint position error after :func:`procrustes_align`.
+    """Return the mean per-joint position error after :func:`procrustes_align`.
 
     Args:
-        pred: Joints [B, J, 3] in metres.
-        target: Joints [B, J, 3] in metres.
+        pred: Joints ``[B, J, 3]`` in metres.
+        target: Joints ``[B, J, 3]`` in metres.
 
     Returns:
-        Errors [B] in millimetres.
+        Errors ``[B]`` in millimetres.
     """
     pred, target = _check(pred, target)
     return _mean_distance(procrustes_align(pred, target), target)
 
 
 def pve(pred: Tensor, target: Tensor, centres: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Per-vertex error: the mean Euclidean distance of the vertices.
+    """Return the per-vertex error: the mean Euclidean distance of the vertices.
 
     Args:
-        pred: Vertices [B, V, 3] in metres.
-        target: Vertices [B, V, 3] in metres.
-        centres: Points [B, 3] taken off ``pred`` and ``target``, such as the two pelvis joints.
+        pred: Vertices ``[B, V, 3]`` in metres.
+        target: Vertices ``[B, V, 3]`` in metres.
+        centres: Points ``[B, 3]`` taken off ``pred`` and ``target``, such as the two pelvis joints.
             None compares the vertices where they are.
 
     Returns:
-        Errors [B] in millimetres.
+        Errors ``[B]`` in millimetres.
     """
     pred, target = _check(pred, target)
     if centres is not None:
@@ -71,11 +71,11 @@ def procrustes_align(pred: Tensor, target: Tensor) -> Tensor:
     Samples that are not finite give NaN and leave the others alone.
 
     Args:
-        pred: Points [B, N, 3].
-        target: Points [B, N, 3].
+        pred: Points ``[B, N, 3]``.
+        target: Points ``[B, N, 3]``.
 
     Returns:
-        Moved points [B, N, 3], at least float32.
+        Moved points ``[B, N, 3]``, at least float32.
     """
     pred, target = _check(pred, target)
     with torch.autocast(pred.device.type, enabled=False):
@@ -97,7 +97,7 @@ def _mean_distance(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def _check(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in at least float32, after a check that neither would be broadcast."""
+    """Return both in at least float32, after a check that neither would be broadcast."""
     if pred.shape != target.shape or pred.dim() != 3 or pred.shape[-1] != 3:
         raise ValueError(
             f"pred of shape {list(pred.shape)} and target of shape {list(target.shape)}: "

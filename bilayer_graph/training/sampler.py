@@ -6,7 +6,7 @@ from torch.utils.data import Sampler
 
 
 class FreshSamples(Sampler[int]):
-    """Walk through a dataset once over many epochs, so that no sample is seen twice.
+    """A walk through a dataset once over many epochs, so that no sample is seen twice.
 
     Of several devices each takes every n-th sample, as many an epoch as one device alone would:
     a training on more devices has the same number of steps, on larger batches.

@@ -179,7 +179,7 @@ class _Samples(pl.LightningDataModule):
 
 
 class ExportWeights(Callback):
-    """Writes the weights after every validation, so that an interrupted run leaves usable ones."""
+    """A callback that writes the weights after every validation: an interrupted run leaves some."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -88,7 +88,7 @@ class LiftingTraining(pl.LightningModule):
             parameter.requires_grad_(self.learns(name))
 
     def learns(self, name: str) -> bool:
-        """Whether a parameter learns in this step; a frozen encoder never does."""
+        """Return whether a parameter learns in this step; a frozen encoder never does."""
         mesh = self.global_step >= self.skeleton_steps
         other = name.startswith("encoder.")
         return not other and any(part in name for part in MESH_PARTS) == mesh

@@ -62,7 +62,7 @@ class PicturedTraining(LiftingTraining):
         return check_finite("loss", loss, self.global_step)
 
     def learns(self, name: str) -> bool:
-        """Whether a parameter learns: all that the loss reaches, but for a frozen encoder."""
+        """Return whether a parameter learns: all that the loss reaches but a frozen encoder."""
         return not name.startswith("encoder.")
 
     def share_of_rate(self, step: int) -> float:
