@@ -102,7 +102,7 @@ def item(y: Tensor, layout: Layout, batch: int, index: int) -> Tensor:
 
 
 def ours(problem: Problem) -> Product:
-    """This package."""
+    """Run this package."""
     size = (problem.num_nodes, problem.num_nodes)
     edge_index = torch.stack([problem.source, problem.target])
     matrix, _ = sparse_matrix(edge_index, problem.weight, size)
@@ -110,13 +110,13 @@ def ours(problem: Problem) -> Product:
 
 
 def dense(problem: Problem) -> Product:
-    """Plain matrix product with the adjacency ``[N, N]``."""
+    """Run a plain matrix product with the adjacency ``[N, N]``."""
     adjacency = _dense(problem)
     return lambda x: adjacency @ x
 
 
 def torch_sparse_csr(problem: Problem) -> Product:
-    """``torch.sparse`` in compressed rows."""
+    """Run ``torch.sparse`` in compressed rows."""
     adjacency = torch.sparse_csr_tensor(
         problem.rowptr.int(), problem.source.int(), problem.weight, _size(problem)
     )
@@ -124,13 +124,13 @@ def torch_sparse_csr(problem: Problem) -> Product:
 
 
 def torch_sparse_coo(problem: Problem) -> Product:
-    """``torch.sparse`` in coordinates, coalesced."""
+    """Run ``torch.sparse`` in coordinates, coalesced."""
     adjacency = _coo(problem)
     return lambda x: torch.sparse.mm(adjacency, x)
 
 
 def embedding_bag(problem: Problem) -> Product:
-    """``F.embedding_bag``: an embedding is a row of the features, a bag is a row of ``A``."""
+    """Run ``F.embedding_bag``: an embedding is a row of the features, a bag a row of ``A``."""
     source, rowptr = problem.source.int(), problem.rowptr.int()
     weight = problem.weight
     return lambda x: F.embedding_bag(
@@ -139,12 +139,12 @@ def embedding_bag(problem: Problem) -> Product:
 
 
 def embedding_bag_block_diagonal(problem: Problem) -> Product:
-    """``F.embedding_bag`` over ``B`` copies of the graph."""
+    """Run ``F.embedding_bag`` over ``B`` copies of the graph."""
     return embedding_bag(problem.block_diagonal())
 
 
 def graph_conv(problem: Problem) -> Product:
-    """PyG's ``GraphConv``: its ``propagate``, without the linear layers before and after it."""
+    """Run PyG's ``GraphConv``: its ``propagate``, without the linear layers around it."""
     from torch_geometric.nn import GraphConv
 
     layer = GraphConv(1, 1, bias=False).to(problem.weight.device)
@@ -153,12 +153,12 @@ def graph_conv(problem: Problem) -> Product:
 
 
 def graph_conv_block_diagonal(problem: Problem) -> Product:
-    """PyG's ``GraphConv`` on PyG's usual batch, a disjoint union."""
+    """Run PyG's ``GraphConv`` on PyG's usual batch, a disjoint union."""
     return graph_conv(problem.block_diagonal())
 
 
 def gcn_conv(problem: Problem) -> Product:
-    """PyG's ``GCNConv``: its ``propagate``, without the linear layer; weights given ready-made."""
+    """Run PyG's ``GCNConv``: its ``propagate`` of ready weights, without the linear layer."""
     from torch_geometric.nn import GCNConv
 
     layer = GCNConv(1, 1, normalize=False, bias=False).to(problem.weight.device)
@@ -167,12 +167,12 @@ def gcn_conv(problem: Problem) -> Product:
 
 
 def gcn_conv_block_diagonal(problem: Problem) -> Product:
-    """PyG's ``GCNConv`` on PyG's usual batch, a disjoint union."""
+    """Run PyG's ``GCNConv`` on PyG's usual batch, a disjoint union."""
     return gcn_conv(problem.block_diagonal())
 
 
 def pyg_edge_index(problem: Problem) -> Product:
-    """PyG's ``EdgeIndex``, sorted by row, with its caches filled."""
+    """Run PyG's ``EdgeIndex``, sorted by row, with its caches filled."""
     from torch_geometric import EdgeIndex
 
     adjacency = EdgeIndex(
@@ -184,7 +184,7 @@ def pyg_edge_index(problem: Problem) -> Product:
 
 
 def segment_csr(problem: Problem) -> Product:
-    """torch-scatter: messages gathered and weighted, then summed over the rows of a CSR."""
+    """Run torch-scatter: gather and weigh messages, then sum them over the rows of a CSR."""
     from torch_scatter import segment_csr
 
     rowptr = problem.rowptr.expand(problem.batch, -1)
@@ -193,7 +193,7 @@ def segment_csr(problem: Problem) -> Product:
 
 
 def sparse_tensor(problem: Problem) -> Product:
-    """torch-sparse's ``SparseTensor``, with its caches filled."""
+    """Run torch-sparse's ``SparseTensor``, with its caches filled."""
     import torch_sparse
 
     adjacency = torch_sparse.SparseTensor(
@@ -207,7 +207,7 @@ def sparse_tensor(problem: Problem) -> Product:
 
 
 def loop_over_batch(problem: Problem) -> Product:
-    """A Python loop with one ``torch.sparse.mm`` an item, as GraphCMR does it."""
+    """Run a Python loop with one ``torch.sparse.mm`` an item, as GraphCMR does it."""
     adjacency = _coo(problem)
     return lambda x: torch.stack([torch.sparse.mm(adjacency, features) for features in x])
 

@@ -3,9 +3,9 @@
     python benchmarks/fusion.py --quick
     python benchmarks/fusion.py --json results.json --plot results.png
 
-`A_f = RowNorm(A_fs * W_f)` and both its products. A backward pass gives the gradients of both
-features and of the weights. `two matmuls` (`A @ X`) and `two bmm` (one product an item) have the
-adjacencies for weights, the poolings have none, and `3 nearest joints` has 3 weights a vertex
+``A_f = RowNorm(A_fs * W_f)`` and both its products. A backward pass gives the gradients of both
+features and of the weights. ``two matmuls`` (``A @ X``) and ``two bmm`` (one product an item) have
+the adjacencies for weights, the poolings have none, and ``3 nearest joints`` has 3 weights a vertex
 instead of 12. What each row does is in benchmarks/README.md.
 """
 

@@ -8,8 +8,8 @@ tensors of the same shapes and strides. The head is everything between the image
 SMPL regressor, RoIAlign included. A training step is forward, backward and Adam. In float16 and
 bfloat16 the models run under autocast.
 
-A unit is the time of the dense product [1723, 1723] @ [16, 1723, 256], measured in turns with the
-rest, so that machines can be compared.
+A unit is the time of the dense product of ``[1723, 1723]`` and ``[16, 1723, 256]``, measured in
+turns with the rest, so that machines can be compared.
 """
 
 import argparse

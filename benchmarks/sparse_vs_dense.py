@@ -3,8 +3,8 @@
     python benchmarks/sparse_vs_dense.py --quick
     python benchmarks/sparse_vs_dense.py --json results.json --plot results.png
 
-`Y_b = A X_b` for the row-normalised adjacency of a closed mesh and features `[B, N, C]`. The rules,
-and what each row does, are in benchmarks/README.md.
+``Y_b = A X_b`` for the row-normalised adjacency of a closed mesh and features ``[B, N, C]``. The
+rules, and what each row does, are in benchmarks/README.md.
 """
 
 import argparse

@@ -48,7 +48,7 @@ def read_bvh(path: Path) -> Bvh:
     """Read a BVH file, whatever its line ends, indentation and order of channels.
 
     Raises:
-        InputError: The file cannot be read, or is no complete BVH.
+        InputError: If the file cannot be read, or is no complete BVH.
     """
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
@@ -63,7 +63,7 @@ def read_bvh(path: Path) -> Bvh:
 
 
 def world_rotations(bvh: Bvh, joints: Iterable[int], frames: slice) -> dict[int, Tensor]:
-    r"""Rotations of joints in the axes of the file, [F, 3, 3] float64 each.
+    r"""Return rotations of joints in the axes of the file, ``[F, 3, 3]`` float64 each.
 
     .. math:: G_j = G_{parent(j)} \, R_1(a_1) R_2(a_2) R_3(a_3)
 
@@ -86,7 +86,7 @@ def world_rotations(bvh: Bvh, joints: Iterable[int], frames: slice) -> dict[int,
 
 
 def rest_positions(bvh: Bvh) -> Tensor:
-    """Where the joints are when all angles are zero: [J, 3] in the axes of the file."""
+    """Return where the joints are when all angles are zero: ``[J, 3]`` in the file's axes."""
     places: list[Tensor] = []
     for offset, parent in zip(bvh.offsets, bvh.parents, strict=True):
         places.append(offset if parent < 0 else places[parent] + offset)
@@ -103,7 +103,7 @@ def _with_ancestors(bvh: Bvh, joints: Iterable[int]) -> set[int]:
 
 
 def _euler(columns: Tensor, kinds: tuple[str, ...]) -> Tensor:
-    """The product [F, 3, 3] of the rotations among the columns [F, K], first to last."""
+    """Multiply the rotations among the columns ``[F, K]``, first to last: ``[F, 3, 3]``."""
     turn = torch.eye(3, dtype=columns.dtype).expand(len(columns), 3, 3)
     for column, kind in zip(columns.unbind(1), kinds, strict=True):
         if kind.endswith("rotation"):
@@ -117,10 +117,10 @@ _Hierarchy = tuple[tuple[str, ...], tuple[int, ...], Tensor, tuple[tuple[str, ..
 
 
 def _read_hierarchy(text: str) -> _Hierarchy:
-    """Names, parents, offsets and channels of the joints.
+    """Read names, parents, offsets and channels of the joints.
 
     Raises:
-        ValueError: It is none.
+        ValueError: If the text holds no hierarchy.
     """
     words = deque(text.replace("{", " { ").replace("}", " } ").split())
     if not words or words.popleft().upper() != "HIERARCHY":
@@ -166,7 +166,7 @@ def _next(words: deque[str]) -> str:
 
 
 def _name(words: deque[str]) -> str:
-    """The words up to the opening brace, which goes too."""
+    """Take the words up to the opening brace, which goes too."""
     name = []
     while (word := _next(words)) != "{":
         name.append(word)
@@ -189,10 +189,10 @@ def _number(text: str) -> float:
 
 
 def _read_motion(text: str, columns: int) -> tuple[Tensor, float]:
-    """The numbers [F, C] and the seconds from a frame to the next.
+    """Read the numbers ``[F, C]`` and the seconds from a frame to the next.
 
     Raises:
-        ValueError: Too few or too many numbers, or a word among them.
+        ValueError: If there are too few or too many numbers, or a word among them.
     """
     timing = _TIMING.match(text)
     if timing is None:

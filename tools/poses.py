@@ -99,12 +99,12 @@ def metres(text: str) -> float:
 
 
 def motion_files(source: Path, out: Path) -> dict[Path, str]:
-    """Motion files of a folder and its folders, with the name of each one's clip.
+    """Return motion files of a folder and its folders, with the name of each one's clip.
 
     The clip is the file's name, or its path within the folder where two files have one name.
 
     Raises:
-        InputError: No such folder, or no motion in it.
+        InputError: If there is no such folder, or no motion in it.
     """
     if not source.is_dir():
         raise InputError("--source", source, "no such folder", "Give a folder of .bvh or .npz")
@@ -159,10 +159,10 @@ def make(files: dict[Path, str], arguments: argparse.Namespace) -> list[str]:
 
 
 def read_motion(path: Path, rest_joints: Tensor, fps: float) -> Motion:
-    """Motion of a file in the axes of the body, about ``fps`` frames a second of it.
+    """Read the motion of a file in the axes of the body, about ``fps`` frames a second of it.
 
     Raises:
-        InputError: The file cannot be used.
+        InputError: If the file cannot be used.
     """
     if path.suffix.lower() == ".npz":
         poses = read_poses(path, up="z")
@@ -178,12 +178,12 @@ def read_motion(path: Path, rest_joints: Tensor, fps: float) -> Motion:
 
 
 def every(file_fps: float, fps: float) -> int:
-    """How many frames of the file one step goes."""
+    """Return how many frames of the file one step goes."""
     return round(min(max(file_fps / fps, 1), 1e6))
 
 
 def joint_positions(rotations: Tensor, rest_joints: Tensor) -> Tensor:
-    """Joints [F, 24, 3] in the axes of the pelvis, metres: where a body is turned to is no pose."""
+    """Return joints ``[F, 24, 3]`` in the axes of the pelvis, metres: its turn is no pose."""
     places = [rest_joints[0].expand(len(rotations), 3)]
     turns = [torch.eye(3, dtype=rotations.dtype).expand(len(rotations), 3, 3)]
     for joint in range(1, len(SMPL_PARENTS)):
@@ -195,10 +195,10 @@ def joint_positions(rotations: Tensor, rest_joints: Tensor) -> Tensor:
 
 
 def distinct(joints: Tensor, distance: float) -> list[int]:
-    """Frames whose joints are on average more than ``distance`` from the last one taken.
+    """Return frames with joints on average more than ``distance`` from the last one taken.
 
     Args:
-        joints: [F, 24, 3], metres.
+        joints: ``[F, 24, 3]``, metres.
         distance: Metres.
 
     Returns:

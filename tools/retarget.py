@@ -34,7 +34,7 @@ _REST_REMEDY = "Give a BVH file that stands in a T-pose where all its angles are
 
 
 def retarget(bvh: Bvh, rest_joints: Tensor, frames: slice = slice(None)) -> Tensor:
-    r"""Rotations of the body's joints that follow a BVH skeleton.
+    r"""Return rotations of the body's joints that follow a BVH skeleton.
 
     Every joint takes the world rotation of its counterpart in the file,
 
@@ -56,7 +56,7 @@ def retarget(bvh: Bvh, rest_joints: Tensor, frames: slice = slice(None)) -> Tens
         :class:`~bilayer_graph.synthetic.motion.MotionPoses`.
 
     Raises:
-        InputError: The joints have unknown names, or the rest pose is no T-pose.
+        InputError: If the joints have unknown names, or the rest pose is no T-pose.
     """
     joints = find_joints(bvh.names)
     rest = rest_positions(bvh)
@@ -75,13 +75,13 @@ def retarget(bvh: Bvh, rest_joints: Tensor, frames: slice = slice(None)) -> Tens
 
 
 def body_axes(places: dict[str, Tensor]) -> Tensor:
-    """The file's axes that point left, up and forwards: the rows of a rotation [3, 3].
+    """Return the file's axes that point left, up and forwards: the rows of a rotation ``[3, 3]``.
 
     Args:
         places: Joints of the rest pose, [3] each.
 
     Raises:
-        InputError: The trunk or the line between the hips follows no axis.
+        InputError: If the trunk or the line between the hips follows no axis.
     """
     left = _nearest_axis(places["left_hip"] - places["right_hip"], "the line between the hips")
     up = _nearest_axis(places["neck"] - places["pelvis"], "the trunk")
@@ -102,7 +102,7 @@ def _nearest_axis(vector: Tensor, what: str) -> Tensor:
 
 
 def _bone_corrections(places: dict[str, Tensor], rest_joints: Tensor) -> dict[str, Tensor]:
-    """By joint, the rotation from the body's bone to the file's."""
+    """Return by joint the rotation from the body's bone to the file's."""
     corrections = {}
     for name, child in _LIMB_BONES.items():
         ends = [rest_joints[SMPL_JOINT_NAMES.index(joint)] for joint in (name, child)]
@@ -119,7 +119,7 @@ def _bone_corrections(places: dict[str, Tensor], rest_joints: Tensor) -> dict[st
 
 
 def smallest_rotation(start: Tensor, end: Tensor) -> Tensor:
-    r"""The rotation [3, 3] about :math:`a \times b` that takes a unit vector to another.
+    r"""Return the rotation ``[3, 3]`` about :math:`a \times b` from a unit vector to another.
 
     .. math:: R = I + K + \frac{K^2}{1 + a \cdot b}
 
@@ -141,7 +141,7 @@ def _fill_spine(turns: dict[str, Tensor]) -> None:
 
 
 def _relative(turns: dict[str, Tensor]) -> Tensor:
-    """World rotations by name to rotations relative to the parents [F, 24, 3, 3]."""
+    """Turn world rotations by name to those relative to the parents ``[F, 24, 3, 3]``."""
     world: list[Tensor] = []
     for name, parent in zip(SMPL_JOINT_NAMES, SMPL_PARENTS, strict=True):
         # Toes and hands have no counterpart, and lie straight.

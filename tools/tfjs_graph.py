@@ -1,7 +1,7 @@
 """TensorFlow.js graph models: their weights, and a plain run of their graph.
 
 Only the operations that the MoveNet graphs hold, as they are documented for TensorFlow, on NumPy
-arrays in the layout [B, H, W, C]. It is the reference that the converted networks are checked
+arrays in the layout ``[B, H, W, C]``. It is the reference that the converted networks are checked
 against, so it follows the graph node by node and knows nothing of the networks.
 """
 
@@ -51,7 +51,7 @@ def read_graph(path: Path) -> Graph:
 
 
 def read_weights(manifest: list[dict[str, Any]], data: bytes) -> dict[str, Array]:
-    """The arrays that a manifest describes, those stored in half precision as float16."""
+    """Read the arrays that a manifest describes, those stored in half precision as float16."""
     weights, start = {}, 0
     for entry in manifest:
         stored = entry.get("quantization", {}).get("dtype", entry["dtype"])
@@ -88,7 +88,7 @@ def run_graph(graph: Graph, inputs: dict[str, Array]) -> dict[str, Array]:
 
 
 def _inputs(raw: dict[str, Any]) -> list[str]:
-    """Names of the inputs without those (^) that only say what has to run before."""
+    """Return names of the inputs without those (^) that only say what has to run before."""
     return [name for name in raw.get("input", []) if not name.startswith("^")]
 
 
@@ -108,7 +108,7 @@ def _attribute(value: dict[str, Any]) -> Any:
 
 
 def _sorted(nodes: list[Node]) -> list[Node]:
-    """The nodes, each behind its inputs."""
+    """Sort the nodes, each behind its inputs."""
     by_name = {node.name: node for node in nodes}
     done: dict[str, Node] = {}
 
@@ -133,7 +133,7 @@ def _to_numpy(x: torch.Tensor) -> Array:
 
 
 def _pad(x: torch.Tensor, kernel: int, stride: int, padding: str, value: float) -> torch.Tensor:
-    """Padding "SAME": as many outputs as strides fit; the odd pixel goes right and down."""
+    """Pad "SAME": as many outputs as strides fit; the odd pixel goes right and down."""
     if padding == "VALID":
         return x
     total = [max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[-2:]]
