@@ -226,7 +226,8 @@ def compiled_gather(problem: Problem) -> Product:
         def backward(ctx: Any, *grads: Tensor) -> Tensor:
             return gather(grads[0], *backward)
 
-    return Gather.apply
+    product: Product = Gather.apply
+    return product
 
 
 def compiled_index_add(problem: Problem) -> Product:
@@ -241,7 +242,8 @@ def compiled_index_add(problem: Problem) -> Product:
 
 def copy(problem: Problem) -> Product:
     """Copy the features: no aggregation, but nothing that writes such an output is faster."""
-    return _Copy.apply
+    product: Product = _Copy.apply
+    return product
 
 
 BACKENDS = {

@@ -120,7 +120,8 @@ class _Messages(MessagePassing):
     def forward(self, x: Pair, edge_index: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
         total = scatter(weight.abs(), edge_index[1], dim_size=size[1])
         weight = (weight / total[edge_index[1]]).to(x[0].dtype)
-        return self.propagate(edge_index, x=x, weight=weight, size=size)
+        out: Tensor = self.propagate(edge_index, x=x, weight=weight, size=size)
+        return out
 
     def message(self, x_j: Tensor, weight: Tensor) -> Tensor:
         return weight.unsqueeze(-1) * x_j

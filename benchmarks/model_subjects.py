@@ -61,7 +61,7 @@ def block(device: torch.device) -> Subject:
     sizes = model.skeleton().shape[0], model.mesh().shape[0]
 
     def run(joints: Tensor, vertices: Tensor) -> Tensors:
-        return layer((joints, vertices), (model.skeleton(), model.mesh()))
+        return tuple(layer((joints, vertices), (model.skeleton(), model.mesh())))
 
     def inputs(batch: int) -> Tensors:
         return tuple(torch.randn(batch, size, CHANNELS, device=device) for size in sizes)

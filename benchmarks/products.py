@@ -32,7 +32,9 @@ class Product:
 
 def record(run: Callable[[], object]) -> list[Product]:
     """Run a piece of code once and return its products; backward passes count if run inside."""
-    with _Recorder() as recorder:
+    recorder = _Recorder()
+    recorder.products = []
+    with recorder:
         run()
     return recorder.products
 
@@ -75,9 +77,7 @@ def replay(products: Iterable[Product], device: torch.device) -> Callable[[], No
 
 
 class _Recorder(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.products: list[Product] = []
+    products: list[Product]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -103,7 +103,7 @@ def _meta(*arguments: Any) -> tuple[Any, ...]:
     def shape(tensor: Tensor) -> Tensor:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
-    return tree_map_only(Tensor, shape, arguments)
+    return tuple(tree_map_only(Tensor, shape, arguments))
 
 
 def _matmul(left: Tensor, right: Tensor) -> list[Product]:

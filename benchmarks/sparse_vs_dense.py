@@ -193,7 +193,7 @@ def crossing(ratios: dict[int, float]) -> str:
 
 
 def _features(row: Any) -> int:
-    return row["vertices"] * row["batch"] * row["channels"]
+    return int(row["vertices"] * row["batch"] * row["channels"])
 
 
 if __name__ == "__main__":

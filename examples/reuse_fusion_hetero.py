@@ -170,7 +170,8 @@ class HeteroNet(torch.nn.Module):
     def forward(self, graph: HeteroData) -> Tensor:
         """Return the measurement of each fine node."""
         x = {name: self.lift[name](x) for name, x in graph.x_dict.items()}
-        return self.head(self.conv(x, graph.edge_index_dict)["fine"]).squeeze(-1)
+        out: Tensor = self.head(self.conv(x, graph.edge_index_dict)["fine"])
+        return out.squeeze(-1)
 
 
 def mlp(in_channels: int, out_channels: int) -> torch.nn.Sequential:

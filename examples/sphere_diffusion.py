@@ -179,7 +179,8 @@ def smooth_field(points: np.ndarray, draw: np.random.Generator, waves: int = 64)
     """Draw a random field of unit variance, of values that are alike up to ``LENGTH`` apart."""
     frequency = draw.normal(size=(3, waves)) / LENGTH
     phase = draw.uniform(0, 2 * np.pi, waves)
-    return np.cos(points @ frequency + phase).sum(axis=1) * math.sqrt(2 / waves)
+    field: np.ndarray = np.cos(points @ frequency + phase).sum(axis=1) * math.sqrt(2 / waves)
+    return field
 
 
 class Readout(nn.Module):
@@ -193,7 +194,8 @@ class Readout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the heat ``[B, N]``."""
-        return self.out(self.hidden(self.norm(x)).relu()).squeeze(-1)
+        x = self.out(self.hidden(self.norm(x)).relu())
+        return x.squeeze(-1)
 
 
 class MeshOnly(nn.Module):
@@ -211,7 +213,8 @@ class MeshOnly(nn.Module):
         x, adjacency = self.lift(x), self.fine()
         for block in self.blocks:
             x = block(x, adjacency)
-        return self.readout(x)
+        x = self.readout(x)
+        return x
 
 
 class TwoScale(nn.Module):
@@ -239,7 +242,8 @@ class TwoScale(nn.Module):
         adjacency = self.coarse(), self.fine()
         for block in self.blocks:
             both = block(both, adjacency)
-        return self.readout(both[1])
+        heat: Tensor = self.readout(both[1])
+        return heat
 
 
 def static_graph(graph: HeteroData, level: str) -> StaticGraph:

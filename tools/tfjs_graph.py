@@ -193,7 +193,8 @@ def _strided_slice(a: dict[str, Any], x: Array, begin: Array, end: Array, step: 
             first = None if a["begin_mask"] & bit else int(begin[i])
             last = None if a["end_mask"] & bit else int(end[i])
             index.append(slice(first, last, int(step[i])))
-    return x[tuple(index)]
+    part: Array = x[tuple(index)]
+    return part
 
 
 def _top_k(a: dict[str, Any], x: Array, k: Array) -> list[Array]:

@@ -117,7 +117,9 @@ def moved_by_family(joint: int, weights: np.ndarray) -> np.ndarray:
     """Return which vertices mostly move with a joint, its parent or its children: ``[V]``."""
     children = [child for child, parent in enumerate(SMPL_PARENTS) if parent == joint]
     parent = SMPL_PARENTS[joint]
-    return weights[:, [joint, *children, *([parent] if parent >= 0 else [])]].sum(1) > 0.5
+    family = [joint, *children, *([parent] if parent >= 0 else [])]
+    moved: np.ndarray = weights[:, family].sum(1) > 0.5
+    return moved
 
 
 def regressor_row(

@@ -197,4 +197,5 @@ def coco_regressor(model: Anny) -> np.ndarray:
     """
     weights = torch.load(get_anny_root_dir() / "data" / "keypoints" / "coco.pth", weights_only=True)
     rows = np.stack([weights[name][model.base_mesh_vertex_indices].numpy() for name in COCO_NAMES])
-    return rows / rows.sum(1, keepdims=True)
+    rows /= rows.sum(1, keepdims=True)
+    return rows

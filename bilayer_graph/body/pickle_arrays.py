@@ -93,7 +93,7 @@ class ChumpySelect(_Object):
     def _read(self, depth: int) -> np.ndarray:
         state = _state(self)
         places = _whole_numbers(state["idxs"]).ravel()
-        picked = to_array(state["a"], depth).ravel()[places]
+        picked: np.ndarray = to_array(state["a"], depth).ravel()[places]
         return picked.reshape(_shape(state.get("preferred_shape", picked.shape)))
 
 
@@ -148,7 +148,8 @@ def rebuild(cls: object, base: object, state: object) -> StandIn:
     """Do what ``copyreg._reconstructor`` does, for stand-ins only."""
     if not isinstance(cls, type) or base is not Unread or state is not None:
         raise PickleError("it rebuilds something that is no object")
-    return cls()
+    stand_in: StandIn = cls()
+    return stand_in
 
 
 def _tuple(state: object) -> tuple[Any, ...]:

@@ -178,11 +178,11 @@ def _place(source: PickleBytes) -> int:
 
 
 def _byte(source: PickleBytes) -> int:
-    return source.number("<B")
+    return int(source.number("<B"))
 
 
 def _long(source: PickleBytes) -> int:
-    return source.number("<I")
+    return int(source.number("<I"))
 
 
 def _put(place: Callable[[PickleBytes], int]) -> Callable[[_Machine], None]:

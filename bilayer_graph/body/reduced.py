@@ -155,7 +155,7 @@ def _ancestry(parents: tuple[int, ...]) -> Tensor:
 def _combine(directions: Tensor, coefficients: Tensor) -> Tensor:
     """Return ``[B, ..]`` sums of directions ``[.., S]`` by one product."""
     flat = coefficients @ directions.flatten(0, -2).t()
-    return flat.unflatten(1, directions.shape[:-1])
+    return flat.view(flat.size(0), *directions.shape[:-1])
 
 
 def _regress(bones: PlacedBones, points: Tensor, weights: Tensor) -> Tensor:

@@ -189,7 +189,7 @@ def _shape_slopes(body: ReducedBody, bones: PlacedBones, betas: Tensor, kind: st
     units = torch.eye(count, dtype=betas.dtype, device=betas.device)
     units = torch.cat([torch.zeros_like(units[:1]), units]).repeat(batch, 1)
     moved = regress(body.place(bones.turn.repeat_interleave(count + 1, 0), units))
-    moved = moved.unflatten(0, (batch, count + 1))
+    moved = moved.view(batch, count + 1, *moved.shape[1:])
     return (moved[:, 1:] - moved[:, :1]).permute(0, 2, 3, 1)
 
 
@@ -210,5 +210,5 @@ def _turn_subtrees(body: ReducedBody, rotations: Tensor, turns: Tensor) -> Tenso
 
 
 def _limit(turns: Tensor) -> Tensor:
-    length = turns.norm(dim=-1, keepdim=True)
+    length: Tensor = turns.norm(dim=-1, keepdim=True)
     return turns * (_LARGEST_TURN / length.clamp_min(_LARGEST_TURN))

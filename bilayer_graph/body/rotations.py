@@ -22,7 +22,7 @@ def axis_angle_to_matrix(vector: Tensor) -> Tensor:
     angle = vector.square().sum(-1).clamp_min(1e-24).sqrt()[..., None, None]
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(*vector.shape, 3)
     # K^2 = v v^T - |v|^2 I, written out so that autocast cannot lower it to half precision.
     outer = vector[..., :, None] * vector[..., None, :]
     eye = torch.eye(3, dtype=vector.dtype, device=vector.device)
@@ -94,7 +94,8 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
         # R^T dM = W P + dP with W antisymmetric and P symmetric: solve for W in the basis of P.
         change = rotation.mT @ (matrix - fixed)
         turn = (right_t @ (change - change.mT) @ right / sums).triu(1)
-        return rotation + rotation @ right @ (turn - turn.mT) @ right_t
+        moved: Tensor = rotation + rotation @ right @ (turn - turn.mT) @ right_t
+        return moved
 
 
 def _without_broken(matrix: Tensor) -> Tensor:

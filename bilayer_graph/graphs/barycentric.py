@@ -63,7 +63,8 @@ def _nearest(
         np.asfortranarray(vertices),
         np.asfortranarray(faces[wide], np.int64),
     )
-    return wide[face][place.ravel()]
+    nearest: np.ndarray = wide[face][place.ravel()]
+    return nearest
 
 
 def unit_normals(triangles: np.ndarray, sine: float = _FLAT) -> np.ndarray:
@@ -75,7 +76,7 @@ def unit_normals(triangles: np.ndarray, sine: float = _FLAT) -> np.ndarray:
     """
     normal, flat = _normals(triangles, sine)
     length = np.linalg.norm(normal, axis=-1, keepdims=True)
-    return np.divide(normal, length, out=np.zeros_like(normal), where=~flat[..., None])
+    return _divide(normal, length, ~flat[..., None])
 
 
 def closest_weights(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -94,21 +95,21 @@ def closest_weights(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     # Each corner weighs as much as the triangle between the point and the other two.
     parts = np.cross(np.roll(spokes, -1, axis=-2), np.roll(spokes, -2, axis=-2))
     inner = _dot(parts, normal[..., None, :])
-    inner = np.divide(inner, size, out=np.zeros_like(inner), where=~flat[..., None])
+    inner = _divide(inner, size, ~flat[..., None])
     outside = flat | (inner < 0).any(-1)
     inner[outside] = _side_weights(spokes[outside], triangles[outside])
-    return inner / inner.sum(-1, keepdims=True)
+    inner /= inner.sum(-1, keepdims=True)
+    return inner
 
 
 def _side_weights(spokes: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Return weights ``[T, 3]`` of the closest points on the sides of triangles."""
     side = np.roll(triangles, -1, axis=1) - triangles
     length = _dot(side, side)
-    along = np.divide(_dot(spokes, side), length, out=np.zeros_like(length), where=length > 0)
-    along = along.clip(0, 1)
+    along = _divide(_dot(spokes, side), length, length > 0).clip(0, 1)
     gap = np.linalg.norm(spokes - along[..., None] * side, axis=-1)
     rows, best = np.arange(len(gap)), gap.argmin(1)
-    weight = np.zeros_like(gap)
+    weight: np.ndarray = np.zeros_like(gap)
     weight[rows, best] = 1 - along[rows, best]
     weight[rows, (best + 1) % 3] = along[rows, best]
     return weight
@@ -117,7 +118,8 @@ def _side_weights(spokes: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 def _gaps(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     points = np.broadcast_to(points, triangles.shape[:-1])
     spots = (closest_weights(points, triangles)[..., None] * triangles).sum(-2)
-    return np.linalg.norm(spots - points, axis=-1)
+    gaps: np.ndarray = np.linalg.norm(spots - points, axis=-1)
+    return gaps
 
 
 def _normals(triangles: np.ndarray, sine: float = _FLAT) -> tuple[np.ndarray, np.ndarray]:
@@ -136,4 +138,11 @@ def _looks_away(outward: np.ndarray, normals: np.ndarray) -> np.ndarray:
 
 
 def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return (first * second).sum(-1)
+    product: np.ndarray = (first * second).sum(-1)
+    return product
+
+
+def _divide(value: np.ndarray, by: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return a quotient, zero elsewhere."""
+    quotient: np.ndarray = np.divide(value, by, out=np.zeros_like(value), where=where)
+    return quotient

@@ -46,7 +46,8 @@ def pairs_by_graph(
 def _rows_of_graphs(batch: Tensor, number: int) -> tuple[Tensor, ...]:
     batch = batch.long()
     count = torch.bincount(batch, minlength=number)
-    return batch.argsort(stable=True).split(count.tolist())
+    rows: tuple[Tensor, ...] = batch.argsort(stable=True).split(count.tolist())
+    return rows
 
 
 def check_batch(name: str, batch: Tensor, number: int) -> None:

@@ -77,7 +77,7 @@ def _check_inside(name: str, edge_index: Tensor, size: tuple[int, int]) -> None:
     lowest, highest = (bound.tolist() for bound in edge_index.aminmax(dim=1))
 
     def inside(end: int, number: int) -> bool:
-        return lowest[end] >= 0 and highest[end] < number
+        return bool(lowest[end] >= 0 and highest[end] < number)
 
     for end, side in enumerate(("source", "target")):
         if not inside(end, size[end]):

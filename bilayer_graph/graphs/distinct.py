@@ -45,4 +45,6 @@ def cheapest_distinct(cost: np.ndarray, choice: np.ndarray, number: int) -> np.n
     except ValueError as error:
         problem = "they touch in so many vertices that some have none of their own"
         raise InputError("vertices", "surfaces", problem, "Separate the surfaces") from error
-    return column[np.searchsorted(point * number + thing, np.arange(len(cost)) * number + chosen)]
+    place = np.searchsorted(point * number + thing, np.arange(len(cost)) * number + chosen)
+    chosen_column: np.ndarray = column[place]
+    return chosen_column

@@ -168,7 +168,8 @@ def _local(vertices: np.ndarray, piece: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _exponent(length: np.ndarray) -> np.ndarray:
     """Return the power of two next below a length."""
-    return np.frexp(length)[1] - 1
+    exponent: np.ndarray = np.frexp(length)[1] - 1
+    return exponent
 
 
 def _select(

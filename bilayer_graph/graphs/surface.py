@@ -74,7 +74,8 @@ def _proper_faces(faces: np.ndarray) -> np.ndarray:
 def _edge_keys(faces: np.ndarray, num_vertices: int) -> np.ndarray:
     """Name the edge of each side by a number; side ``3 f + s`` starts at corner ``s`` of ``f``."""
     sides = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2)
-    return sides.min(1) * num_vertices + sides.max(1)
+    keys: np.ndarray = sides.min(1) * num_vertices + sides.max(1)
+    return keys
 
 
 def _open_vertices(faces: np.ndarray, num_vertices: int) -> np.ndarray:
@@ -153,7 +154,8 @@ def _orient(
 def _volumes(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return six times the signed volumes between each face and one point."""
     corners = vertices[faces] - vertices[faces[0, 0]]
-    return (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(1)
+    volumes: np.ndarray = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(1)
+    return volumes
 
 
 def _fans(faces: np.ndarray, mates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,4 +174,5 @@ def _fans(faces: np.ndarray, mates: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _components(source: np.ndarray, target: np.ndarray, number: int) -> np.ndarray:
     links = coo_array((np.ones(len(source), np.int8), (source, target)), shape=(number, number))
-    return connected_components(links, directed=False)[1]
+    label: np.ndarray = connected_components(links, directed=False)[1]
+    return label

@@ -82,7 +82,9 @@ class BilayerHMR(nn.Module):
     def forward(self, image: Tensor | None, keypoints: Tensor) -> HMROutput:
         """Recover the people in a batch of crops."""
         self._check(image, keypoints)
-        return self.readout(self.forward_crops(image, keypoints), self._of_joints(keypoints))
+        x = self.forward_crops(image, keypoints)
+        out: HMROutput = self.readout(x, self._of_joints(keypoints))
+        return out
 
     def forward_crops(self, image: Tensor | None, keypoints: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of both graphs: the model without its readout."""

@@ -37,7 +37,8 @@ class NodeHead(nn.Module):
         """Return one output a node."""
         x = self.lin_in(self.norm(x)).relu()
         with torch.autocast(x.device.type, enabled=False):
-            return self.lin_out(x.to(self.lin_out.weight.dtype))
+            x = self.lin_out(x.to(self.lin_out.weight.dtype))
+            return x
 
 
 class CameraHead(nn.Module):

@@ -130,7 +130,7 @@ class JointFeatures(nn.Module):
         position, confidence = torch.where(present, keypoints, 0).split([2, 1], dim=-1)
         template = self.joints.expand(batch, num_joints, 3)
         with torch.autocast(keypoints.device.type, enabled=False):
-            located = self.lin_position(torch.cat([position, confidence, template], dim=-1))
+            located: Tensor = self.lin_position(torch.cat([position, confidence, template], dim=-1))
         # Without patches the picture counts for nothing, as in a new model.
         if self.lin_patch is None or patches is None:
             return located
@@ -174,7 +174,8 @@ class MeshFeatures(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """Return the features of the vertices."""
         with torch.autocast(pooled.device.type, enabled=False):
-            located = self.lin_position(self.vertices)
+            located: Tensor = self.lin_position(self.vertices)
         if self.lin_image is None or not pooled.size(1):
             return located.expand(pooled.size(0), -1, -1)
-        return located + self.lin_image(pooled).unsqueeze(1)
+        shown: Tensor = self.lin_image(pooled)
+        return located + shown.unsqueeze(1)

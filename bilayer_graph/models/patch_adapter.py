@@ -52,4 +52,5 @@ class PatchAdapter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the features."""
         x = (x.to(self.mean.dtype) - self.mean) / self.deviation
-        return self.lin_out(self.drop_hidden(self.lin_in(self.drop_in(x)).relu()))
+        x = self.lin_out(self.drop_hidden(self.lin_in(self.drop_in(x)).relu()))
+        return x

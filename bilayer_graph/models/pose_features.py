@@ -27,7 +27,8 @@ class ResidualLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output."""
-        return x + self.lin_out(self.lin_in(self.norm(x)).relu())
+        change: Tensor = self.lin_out(self.lin_in(self.norm(x)).relu())
+        return x + change
 
 
 class PoseFeatures(nn.Module):
@@ -78,8 +79,8 @@ class PoseFeatures(nn.Module):
 
     def forward(self, maps: list[Tensor], keypoints: Tensor) -> Tensor:
         """Return the features of the joints."""
-        joints = keypoints[:, self.rows]
-        return self.joint_features(maps, joints) + self.pose(keypoints)
+        joints: Tensor = self.joint_features(maps, keypoints[:, self.rows])
+        return joints + self.pose(keypoints)
 
     def from_patches(self, patches: Tensor | None, keypoints: Tensor) -> Tensor:
         """Return the features of the joints from patches ``[B, K, C]`` at all keypoints."""
@@ -93,7 +94,9 @@ class PoseFeatures(nn.Module):
         known = torch.where(seen, keypoints, 0)
         # In float32 under autocast too: bfloat16 rounds positions by half a percent of the crop.
         with torch.autocast(keypoints.device.type, enabled=False):
-            pose = self.lin_in(known.flatten(1))
+            pose: Tensor = self.lin_in(known.flatten(1))
         for layer in self.layers:
             pose = layer(pose)
-        return self.lin_out(self.norm(pose)).unflatten(1, (len(self.rows), -1))
+        pose = self.lin_out(self.norm(pose))
+        joints: Tensor = pose.unflatten(1, (len(self.rows), -1))
+        return joints

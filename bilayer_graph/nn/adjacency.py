@@ -109,7 +109,8 @@ def edge_list(edges: Adj, edge_weight: OptTensor = None, size: Size | None = Non
 def known_size(edges: Adj) -> Size:
     """Return what edges say about the number of source and of target nodes."""
     if isinstance(edges, EdgeIndex):
-        return edges.sparse_size()
+        num_sources, num_targets = edges.sparse_size()
+        return num_sources, num_targets
     if is_list(edges):
         return None, None
     return edges.size(1), edges.size(0)

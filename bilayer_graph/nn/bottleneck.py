@@ -55,11 +55,13 @@ class Bottleneck(torch.nn.Module):
     def narrow(self, x: Tensor, batch: OptTensor = None, batch_size: int | None = None) -> Tensor:
         """Return what the convolution takes."""
         x = self.lin_in(self.norm_in(x, batch, batch_size))
-        return self.norm_conv(x, batch, batch_size)
+        x = self.norm_conv(x, batch, batch_size)
+        return x
 
     def widen(self, x: Tensor, batch: OptTensor = None, batch_size: int | None = None) -> Tensor:
         """Return the block's output, given the convolution's."""
-        return self.lin_out(self.norm_out(x, batch, batch_size))
+        x = self.lin_out(self.norm_out(x, batch, batch_size))
+        return x
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"

@@ -53,7 +53,8 @@ class FusionBlock(Bottleneck):
         """Return what the convolution takes of the second graph."""
         if self.norm_second is None or self.lin_second is None:
             return self.narrow(x)
-        return self.norm_conv(self.lin_second(self.norm_second(x)))
+        x = self.norm_conv(self.lin_second(self.norm_second(x)))
+        return x
 
     def forward(self, x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return what to add to the features of the first and of the second graph."""

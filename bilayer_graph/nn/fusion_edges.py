@@ -56,7 +56,8 @@ class FusionEdges(nn.Module):
 
     def prior(self) -> SparseMatrix:
         """Return the prior, with the nodes of the second graph as rows."""
-        return self.graph()
+        prior: SparseMatrix = self.graph()
+        return prior
 
     def unstack(self, x: OptPairTensor) -> OptPairTensor:
         """Return the features of a disjoint union as a batch; see :func:`copies.unstack`."""

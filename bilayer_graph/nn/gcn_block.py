@@ -73,7 +73,8 @@ class GCNBlock(Bottleneck):
         out = self.conv((narrow, target), edge_index, edge_weight)
         if batch is None and batch_size is None and source is target:
             self._warn_of_union(source, edge_index)
-        return self.skip(target) + self.widen(out, target_batch, batch_size)
+        residual: Tensor = self.skip(target)
+        return residual + self.widen(out, target_batch, batch_size)
 
     def _warn_of_union(self, x: Tensor, edges: Adj | SparseMatrix) -> None:
         """Warn, once, if graphs are normalised together."""

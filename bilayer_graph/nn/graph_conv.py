@@ -75,7 +75,7 @@ class GraphConv(MessagePassing):
         size = _size(edge_index, source, target, size)
         if self._walks(edge_index, source):
             index, weight, size = edge_list(edge_index, edge_weight, size)
-            out = self.propagate(index, x=(hidden, None), edge_weight=weight, size=size)
+            out: Tensor = self.propagate(index, x=(hidden, None), edge_weight=weight, size=size)
         else:
             out = self.message_and_aggregate(adjacency(edge_index, edge_weight, size), hidden)
         return out if self.bias is None else out + self.bias.to(out.dtype)

@@ -45,7 +45,8 @@ def fusion_product(adjacency: Tensor, x: Tensor) -> Tensor:
         )
     if needs_plain_torch():
         return adjacency.to(x.dtype) @ x
-    out = torch.ops.bilayer_graph.fusion_product(adjacency, x if x.dim() == 3 else x.unsqueeze(0))
+    batched = x if x.dim() == 3 else x.unsqueeze(0)
+    out: Tensor = torch.ops.bilayer_graph.fusion_product(adjacency, batched)
     return out if x.dim() == 3 else out.squeeze(0)
 
 
@@ -123,7 +124,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor]:
     adjacency, x = ctx.saved_tensors
     if not ctx.needs_input_grad[0]:
         return None, torch.ops.bilayer_graph.fusion_product(adjacency.t(), grad)
-    return torch.ops.bilayer_graph.fusion_product_backward(adjacency, x, grad)
+    to_adjacency, to_x = torch.ops.bilayer_graph.fusion_product_backward(adjacency, x, grad)
+    return to_adjacency, to_x
 
 
 def _backward_twice(

@@ -34,7 +34,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise InputError("x", shape, f"the weight takes {weight.size(1)} channels", remedy)
     if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or needs_plain_torch():
         return F.linear(x, weight, bias)
-    return torch.ops.bilayer_graph.linear(x, weight, bias)
+    out: Tensor = torch.ops.bilayer_graph.linear(x, weight, bias)
+    return out
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -35,7 +35,8 @@ def row_norm(weight: Tensor, rowptr: Tensor) -> Tensor:
     _check(weight, rowptr)
     if needs_plain_torch():
         return _norm(weight, rowptr)
-    return torch.ops.bilayer_graph.row_norm(weight, rowptr)
+    out: Tensor = torch.ops.bilayer_graph.row_norm(weight, rowptr)
+    return out
 
 
 def row_softmax(weight: Tensor, rowptr: Tensor) -> Tensor:
@@ -57,7 +58,8 @@ def row_softmax(weight: Tensor, rowptr: Tensor) -> Tensor:
     _check(weight, rowptr)
     if needs_plain_torch():
         return _softmax(weight, rowptr)
-    return torch.ops.bilayer_graph.row_softmax(weight, rowptr)
+    out: Tensor = torch.ops.bilayer_graph.row_softmax(weight, rowptr)
+    return out
 
 
 def _check(weight: Tensor, rowptr: Tensor) -> None:
@@ -118,7 +120,7 @@ def _softmax_backward(out: Tensor, rowptr: Tensor, grad: Tensor) -> Tensor:
     return (wide * (grad - mean)).to(out.dtype)
 
 
-def _launch(name: str, *args: Any) -> Tensor:
+def _launch(name: str, *args: Any) -> Any:
     from bilayer_graph.ops._triton import row_norm as kernels
 
     return getattr(kernels, name)(*args)

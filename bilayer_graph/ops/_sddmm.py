@@ -61,7 +61,7 @@ def _sddmm_cpu(*args: Tensor) -> Tensor:
         return matrix.value.new_zeros(matrix.col.numel())
     wide = torch.promote_types(left.dtype, torch.float32)
     starts, index = block_diagonal(matrix.rowptr, matrix.col, columns, batch)
-    products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+    products: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
         left.to(wide).reshape(batch * rows, channels),
         right.to(wide).reshape(batch * columns, channels),
         index,

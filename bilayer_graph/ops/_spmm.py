@@ -32,7 +32,7 @@ def spmm(matrix: SparseMatrix, x: Tensor) -> Tensor:
     check_features("x", x, "columns", matrix.shape[1], matrix)
     if needs_plain_torch():
         return reference.spmm(matrix, x)
-    out = torch.ops.bilayer_graph.spmm(*matrix, x if x.dim() == 3 else x.unsqueeze(0))
+    out: Tensor = torch.ops.bilayer_graph.spmm(*matrix, x if x.dim() == 3 else x.unsqueeze(0))
     return out if x.dim() == 3 else out.squeeze(0)
 
 

@@ -64,7 +64,7 @@ def _kept(tensor: Tensor, key: tuple[Any, ...], build: Callable[[], Tensor]) -> 
     if tensor not in _FIXED or tensor.is_cuda or tensor.is_inference() or tensor.requires_grad:
         return build()
     key = (*key, tensor.data_ptr(), tensor._version)
-    last = _FIXED[tensor]
+    last: tuple[Any, Tensor] | None = _FIXED[tensor]
     if last is None or last[0] != key:
         last = _FIXED[tensor] = key, build()
     return last[1]

@@ -55,4 +55,5 @@ def needs_plain_torch() -> bool:
 
 def own(tensor: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
     """Return a fresh result in a shape: autograd lets nobody change a view in place."""
-    return torch.ops.aten._unsafe_view(tensor.reshape(shape), shape)
+    out: Tensor = torch.ops.aten._unsafe_view(tensor.reshape(shape), shape)
+    return out

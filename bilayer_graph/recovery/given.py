@@ -63,7 +63,7 @@ def as_array(values: Any) -> np.ndarray:
         if isinstance(values, Tensor):
             values = values.detach().cpu()
             values = values.double() if values.is_floating_point() else values
-            return values.numpy()
+            values = values.numpy()
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
         remedy = "Give an array [17, 3] or [12, 3], or one of these for each person"

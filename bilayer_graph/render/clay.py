@@ -57,5 +57,6 @@ def shade(
 def interpolate(values: Tensor, faces: Tensor, hits: Hits) -> Tensor:
     """Interpolate values at the vertices ``[B, V, C]`` at the covered pixels: ``[P, C]``."""
     corners = faces.index_select(0, hits.face) + (hits.picture * values.shape[1]).unsqueeze(-1)
-    at_corners = values.flatten(0, 1).index_select(0, corners.flatten()).unflatten(0, (-1, 3))
+    at_corners = values.flatten(0, 1).index_select(0, corners.flatten())
+    at_corners = at_corners.view(*corners.shape, values.size(2))
     return (at_corners * hits.barycentric.unsqueeze(-1)).sum(1)

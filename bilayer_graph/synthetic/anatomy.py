@@ -92,4 +92,4 @@ def to_matrices(angles: Tensor) -> Tensor:
         dim=-1,
     )
     is_arm = _IS_ARM.to(angles.device).unsqueeze(-1)
-    return torch.where(is_arm, arm, other).unflatten(-1, (3, 3))
+    return torch.where(is_arm, arm, other).view(*angles.shape, 3)

@@ -54,7 +54,8 @@ class Landmarks:
 
     def leg(self, points: Tensor) -> Tensor:
         """Return 0 at the hip, 1 at the ankle, negative above."""
-        return (self.hip - points[:, 1]) / (self.hip - self.ankle)
+        along: Tensor = (self.hip - points[:, 1]) / (self.hip - self.ankle)
+        return along
 
 
 class Cover(NamedTuple):
@@ -165,11 +166,9 @@ class Outfit:
         front = points[:, 2] > self.landmarks.back
         cleft = (self.cleft.take(sample) - 1.2 * points[:, 0].abs()).clamp_min(0) * front
         collar = self.landmarks.neck + self.neckline.take(sample) - cleft
-        return (
-            (leg < self.shirt_end.take(sample))
-            & (arm < self.sleeve.take(sample))
-            & (points[:, 1] < collar)
-        )
+        on_trunk, on_arm = leg < self.shirt_end.take(sample), arm < self.sleeve.take(sample)
+        in_shirt: Tensor = on_trunk & on_arm & (points[:, 1] < collar)
+        return in_shirt
 
     def _head(self, points: Tensor, sample: Tensor) -> Tensor:
         """Colour skin with eyes, brows and mouth."""

@@ -52,7 +52,8 @@ class Draws:
         """Draw standard normals, cut at five standard deviations by the uniform draw's 24 bits."""
         # The largest sum would be rounded to 1, whose quantile is infinite.
         unit = (self.uniform(name, *shape) + 2.0**-25).clamp_max(1 - 2.0**-24)
-        return torch.special.ndtri(unit)
+        quantile: Tensor = torch.special.ndtri(unit)
+        return quantile
 
     def chance(self, name: str, probability: float, *shape: int) -> Tensor:
         """Draw booleans, true with the given probability."""

@@ -188,7 +188,8 @@ def _clip_names(path: Path, clip: np.ndarray | None, count: int) -> list[str]:
         raise InputError("poses", path, problem, _REMEDY)
     if clip.dtype.kind == "S":
         clip = np.char.decode(clip, "utf-8", "replace")
-    return clip.tolist()
+    names: list[str] = clip.tolist()
+    return names
 
 
 def _frame_rate(path: Path, fields: Mapping[str, np.ndarray]) -> float | None:

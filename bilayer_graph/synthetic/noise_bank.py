@@ -181,7 +181,8 @@ def _swapped(points: Tensor, errors: Tensor) -> Tensor:
     other = points[:, _OTHER_SIDE] - points
     apart, own = other.norm(dim=-1), errors.norm(dim=-1)
     theirs = (errors - other).norm(dim=-1)
-    return (apart > _SWAP_LEAST) & (theirs < _SWAP_REACH) & (theirs < _SWAP_SHARE * own)
+    swapped: Tensor = (apart > _SWAP_LEAST) & (theirs < _SWAP_REACH) & (theirs < _SWAP_SHARE * own)
+    return swapped
 
 
 def _mirrored(seen: Observations) -> Observations:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -70,7 +72,7 @@ def _pose_skeleton(pose: Tensor, rest: Tensor, parents: tuple[int, ...]) -> Tens
     return torch.stack(places, dim=1)
 
 
-def _columns(rows: tuple[tuple, ...], like: Tensor) -> list[Tensor]:
+def _columns(rows: tuple[tuple[Any, ...], ...], like: Tensor) -> list[Tensor]:
     """Return the indices ``[N]`` of joint names, and numbers as columns ``[N, 1]``, by ``like``."""
     columns = []
     for column in zip(*rows, strict=True):
@@ -92,4 +94,5 @@ def _segment_distance(points: Tensor, start: Tensor, end: Tensor) -> Tensor:
     along = (end - start).unsqueeze(1)
     away = points.unsqueeze(2) - start.unsqueeze(1)
     share = ((away * along).sum(-1) / along.square().sum(-1)).clamp(0, 1)
-    return (away - share.unsqueeze(-1) * along).norm(dim=-1)
+    distance: Tensor = (away - share.unsqueeze(-1) * along).norm(dim=-1)
+    return distance

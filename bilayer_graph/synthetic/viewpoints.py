@@ -117,4 +117,4 @@ def _random_rotations(draws: Draws) -> Tensor:
         *(2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
         *(2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
     ]
-    return torch.stack(rows, dim=1).unflatten(1, (3, 3))
+    return torch.stack(rows, dim=1).view(len(w), 3, 3)

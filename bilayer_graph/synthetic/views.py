@@ -85,4 +85,4 @@ def _parts(angle: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _matrix(*entries: Tensor) -> Tensor:
-    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+    return torch.stack(entries, dim=-1).view(*entries[0].shape, 3, 3)

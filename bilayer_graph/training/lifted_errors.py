@@ -51,7 +51,8 @@ def _near(lifted: LiftedBodies, body: BodyModel, batch: Batch) -> Tensor:
     found = (tangents - batch["centre"].unsqueeze(1)) / batch["half"].view(-1, 1, 1)
     true = batch["keypoints_true"]
     box = (true.amax(1) - true.amin(1)).amax(1, keepdim=True)
-    return ((found - true).norm(dim=-1) <= NEAR * box).float().mean(1)
+    distance: Tensor = (found - true).norm(dim=-1)
+    return (distance <= NEAR * box).float().mean(1)
 
 
 def mesh_quality(mesh: Tensor, template: Tensor, true: Tensor, faces: Tensor) -> Batch:
@@ -79,4 +80,5 @@ def mesh_quality(mesh: Tensor, template: Tensor, true: Tensor, faces: Tensor) ->
 def volume(mesh: Tensor, faces: Tensor) -> Tensor:
     """Return the volumes that closed meshes ``[B, V, 3]`` enclose, ``[B]``."""
     a, b, c = (mesh[:, faces[:, corner]] for corner in range(3))
-    return (a * torch.linalg.cross(b, c)).sum((1, 2)) / 6
+    volumes: Tensor = (a * torch.linalg.cross(b, c)).sum((1, 2)) / 6
+    return volumes

@@ -1,5 +1,6 @@
 """The loss of the posed model: joints, a body and a mesh from 2D keypoints."""
 
+import math
 from typing import Any
 
 import torch
@@ -79,8 +80,8 @@ def warm_up_hold_decay(step: int, total_steps: int) -> float:
     be made longer afterwards: a training goes on from there with more steps.
     """
     rise = min(1.0, (step + 1) / WARM_UP)
-    fall = (step / total_steps - 1 + DECAY) / DECAY
-    return rise * (1 - max(0.0, min(1.0, fall)) ** 0.5)
+    fall = max(0.0, min(1.0, (step / total_steps - 1 + DECAY) / DECAY))
+    return rise * (1 - math.sqrt(fall))
 
 
 WARM_UP = 200
@@ -90,4 +91,5 @@ DECAY = 0.3
 def mesh_edges(faces: Tensor) -> Tensor:
     """Return each edge of triangles ``[F, 3]`` once, ``[2, E]``."""
     pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    return torch.unique(pairs.sort(dim=1).values, dim=0).t()
+    edges: Tensor = torch.unique(pairs.sort(dim=1).values, dim=0)
+    return edges.t()

@@ -89,11 +89,13 @@ def procrustes_align(pred: Tensor, target: Tensor) -> Tensor:
         rotation = (u * sign.unsqueeze(1)) @ vh
         spread = pred_centred.square().sum(dim=(1, 2))
         scale = torch.where(spread == 0, 0.0, (singular * sign).sum(dim=1) / spread)
-        return scale[:, None, None] * (pred_centred @ rotation) + target_mean
+        moved: Tensor = scale[:, None, None] * (pred_centred @ rotation) + target_mean
+        return moved
 
 
 def _mean_distance(pred: Tensor, target: Tensor) -> Tensor:
-    return MILLIMETRES * (pred - target).norm(dim=-1).mean(dim=-1)
+    distance: Tensor = (pred - target).norm(dim=-1)
+    return MILLIMETRES * distance.mean(dim=-1)
 
 
 def _check(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
