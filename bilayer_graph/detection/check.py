@@ -10,7 +10,7 @@ def check_image(image: Tensor) -> None:
     """Refuse what is no picture.
 
     Raises:
-        InputError: Not a float tensor [3, H, W] with finite values in [0, 1].
+        InputError: If it is no float tensor ``[3, H, W]`` with finite values in [0, 1].
     """
     remedy = "Give a float tensor [3, H, W], RGB in [0, 1]"
     if not isinstance(image, Tensor):

@@ -25,19 +25,19 @@ class Crop(NamedTuple):
     scale: tuple[float, float]
 
     def to_picture(self, points: Tensor) -> Tensor:
-        """Points ``[..., 2]`` or keypoints ``[..., 3]`` of the crop in pixels of the picture."""
+        """Move points ``[..., 2]`` or keypoints ``[..., 3]`` of the crop to the picture."""
         scale, origin = points.new_tensor(self.scale), points.new_tensor(self.origin)
         return torch.cat([points[..., :2] / scale + origin, points[..., 2:]], dim=-1)
 
 
 def input_size(image: Tensor, side: int) -> tuple[int, int]:
-    """Height and width of what :func:`fit` makes of a picture."""
+    """Return height and width of what :func:`fit` makes of a picture."""
     rows, columns = _fitted(image, side)
     return rows + -rows % _MULTIPLE, columns + -columns % _MULTIPLE
 
 
 def fit(image: Tensor, side: int) -> Crop:
-    """The whole picture with its longer side at ``side`` pixels.
+    """Return the whole picture with its longer side at ``side`` pixels.
 
     Black fills it on the right and at the bottom up to multiples of 32 pixels.
 
@@ -56,7 +56,7 @@ def fit(image: Tensor, side: int) -> Crop:
 
 
 def crop_square(image: Tensor, box: Tensor, size: int) -> Crop:
-    """The square around the middle of a box, as long as its longer side, black outside of it.
+    """Crop the square around the middle of a box, as long as its longer side, black outside.
 
     The square goes out to whole pixels, so nothing is resampled but by the change of size.
 

@@ -33,7 +33,7 @@ class People(NamedTuple):
 
 
 def decode_person(center: Tensor, heatmap: Tensor, regress: Tensor, offset: Tensor) -> Tensor:
-    r"""The joints of the person in the middle.
+    r"""Decode the joints of the person in the middle.
 
     The centre is the cell with the largest ``sigmoid(center) / (d + 1.8)``, ``d`` its distance to
     the middle cell. Joint ``k`` is the cell with the largest ``sigmoid(heatmap_k) / (d_k + 1.8)``,
@@ -71,7 +71,7 @@ def decode_people(
     box_size: Tensor,
     box_offset: Tensor,
 ) -> People:
-    r"""The joints of the six people with the best centres.
+    r"""Decode the joints of the six people with the best centres.
 
     Centres are the largest peaks of ``sigmoid(center)`` among 5 x 5 cells. Joint ``k`` of a person
     is the cell within its box with the largest
@@ -114,26 +114,26 @@ def decode_people(
 
 
 def _distance(rows: Tensor, columns: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Distance of each cell to places: ``[...]`` to ``[..., h, w]``."""
+    """Return the distance of each cell to places: ``[...]`` to ``[..., h, w]``."""
     down = (rows - y[..., None]).square()
     across = (columns - x[..., None]).square()
     return (down[..., None] + across[..., None, :]).sqrt()
 
 
 def _near(cells: Tensor, place: Tensor, low: Tensor, high: Tensor, spread: float) -> Tensor:
-    """Weight of rows or columns ``[n]`` for joints ``[B, P, 17]`` in boxes ``[B, P]``."""
+    """Weigh rows or columns ``[n]`` for joints ``[B, P, 17]`` in boxes ``[B, P]``."""
     weight = torch.exp(-(cells - place[..., None]).square() / spread)
     inside = (cells >= low[..., None]) & (cells < high[..., None])
     return weight * inside[:, :, None]
 
 
 def _at(maps: Tensor, cell: Tensor) -> Tensor:
-    """Values ``[B, C, P]`` of maps ``[B, C, h, w]`` at cells ``[B, P]``."""
+    """Return values ``[B, C, P]`` of maps ``[B, C, h, w]`` at cells ``[B, P]``."""
     return maps.flatten(2).gather(2, cell[:, None].expand(-1, maps.shape[1], -1))
 
 
 def _regressed(regress: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column ``[B, P, 17]`` of the joints that centres ``[B, P]`` regress."""
+    """Return row and column ``[B, P, 17]`` of the joints that centres ``[B, P]`` regress."""
     width = regress.shape[-1]
     places = _at(regress, peak).unflatten(1, (-1, 2))
     y = torch.div(peak, width, rounding_mode="floor")[:, None] + places[:, :, 0]
@@ -142,7 +142,7 @@ def _regressed(regress: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _refined(offset: Tensor, cell: Tensor) -> Tensor:
-    """Points (x, y) ``[B, 17, P, 2]`` in pixels of the joints in cells ``[B, 17, P]``."""
+    """Return points (x, y) ``[B, 17, P, 2]`` in pixels of the joints in cells ``[B, 17, P]``."""
     width = offset.shape[-1]
     maps = offset.flatten(2).unflatten(1, (-1, 2))
     within = maps.gather(3, cell[:, :, None].expand(-1, -1, 2, -1))
@@ -152,7 +152,7 @@ def _refined(offset: Tensor, cell: Tensor) -> Tensor:
 
 
 def _box(size: Tensor, offset: Tensor, peak: Tensor) -> tuple[Tensor, ...]:
-    """Top, left, bottom and right ``[B, P]`` of the boxes of centres ``[B, P]``, in cells."""
+    """Return top, left, bottom, right ``[B, P]`` of the boxes of centres ``[B, P]``, in cells."""
     height, width = size.shape[-2:]
     half = _at(size, peak).clamp(min=0) / 2
     within = _at(offset, peak)

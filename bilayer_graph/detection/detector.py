@@ -13,7 +13,7 @@ class DetectedPerson:
     Pixel ``i`` covers ``[i, i + 1)``: a point at the centre of the upper left pixel is (0.5, 0.5).
 
     Attributes:
-        keypoints: [17, 3] x, y in pixels, confidence in [0, 1], in the order of COCO.
+        keypoints: ``[17, 3]`` x, y in pixels, confidence in [0, 1], in the order of COCO.
         box: [4] x0, y0, x1, y1 in pixels, around the joints that are found.
         score: Confidence of the person, in [0, 1].
         uncertain: Whether the person is below the detector's threshold, and only given because
@@ -33,7 +33,7 @@ class Detector(Protocol):
         """Find the people in a picture.
 
         Args:
-            image: [3, H, W] float, RGB in [0, 1].
+            image: ``[3, H, W]`` float, RGB in [0, 1].
 
         Returns:
             The people, best first; none if there are none.

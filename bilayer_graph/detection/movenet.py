@@ -141,7 +141,7 @@ class SameConv2d(nn.Conv2d):
 
 
 def separable_conv(in_channels: int, out_channels: int) -> nn.Sequential:
-    """A 3 x 3 convolution of each channel without bias, a linear one across channels, a ReLU."""
+    """Return a 3 x 3 convolution of each channel without bias, a linear one across them, a ReLU."""
     depthwise = nn.Conv2d(in_channels, in_channels, 3, 1, 1, groups=in_channels, bias=False)
     return nn.Sequential(depthwise, nn.Conv2d(in_channels, out_channels, 1), nn.ReLU(inplace=True))
 
@@ -155,7 +155,7 @@ def _conv(
 
 
 def _widen(channels: int, width: float) -> int:
-    """The multiple of 8 next to ``channels * width``, at the least 90 % of it."""
+    """Return the multiple of 8 next to ``channels * width``, at the least 90 % of it."""
     wide = channels * width
     rounded = max(8, int(wide + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * wide else rounded + 8

@@ -52,15 +52,15 @@ class Found(NamedTuple):
     scores: Tensor
 
     def take(self, index: Tensor) -> "Found":
-        """Some of the people."""
+        """Return some of the people."""
         return Found(self.keypoints[index], self.boxes[index], self.scores[index])
 
     def with_more(self, more: "Found") -> "Found":
-        """These people and others of the same picture."""
+        """Return these people and others of the same picture."""
         return Found(*(torch.cat(pair) for pair in zip(self, more, strict=True)))
 
     def turned_back(self, quarters: int, shape: torch.Size) -> "Found":
-        """People of a turned picture in the picture ``[3, H, W]``."""
+        """Return the people of a turned picture in the picture ``[3, H, W]``."""
         height, width = shape[-2:]
         keypoints = turned_back(self.keypoints, quarters, height, width)
         corners = turned_back(self.boxes.unflatten(-1, (2, 2)), quarters, height, width)
@@ -69,7 +69,7 @@ class Found(NamedTuple):
 
 
 class MoveNetDetector(nn.Module):
-    """Finds up to six people anywhere in a picture; no box is needed, nothing is downloaded.
+    """A detector of up to six people anywhere in a picture, without a box or a download.
 
     Args:
         finder: The network for several people.
@@ -117,7 +117,7 @@ class MoveNetDetector(nn.Module):
             The people of each picture, best first, on the CPU.
 
         Raises:
-            InputError: Something is not such a picture.
+            InputError: If something is not such a picture.
         """
         for image in images:
             check_image(image)
@@ -144,7 +144,7 @@ class MoveNetDetector(nn.Module):
                 found[i] = found[i].with_more(more.turned_back(quarters, images[i].shape))
 
     def _find(self, images: list[Tensor], side: int) -> list[Found]:
-        """People of each picture at a scale, pictures of the same input size together."""
+        """Find the people of each picture at a scale, pictures of the same input size together."""
         sizes = [input_size(image, side) for image in images]
         found: dict[int, Found] = {}
         for size in dict.fromkeys(sizes):
@@ -160,7 +160,7 @@ class MoveNetDetector(nn.Module):
         return [found[i] for i in range(len(images))]
 
     def _next_side(self, image: Tensor, found: Found) -> int:
-        """Side at which the smallest person has the best length: the first, if no larger one."""
+        """Return the side where the smallest person has the best length, or the first if larger."""
         boxes = found.boxes[found.scores >= self.threshold]
         if not len(boxes):
             return FINE
@@ -169,7 +169,7 @@ class MoveNetDetector(nn.Module):
         return min(max(round(side / _STEP) * _STEP, COARSE), FINE)
 
     def _choose(self, found: Found, doubtful: bool) -> tuple[Found, bool]:
-        """The people without their duplicates, and whether they are uncertain."""
+        """Return the people without their duplicates, and whether they are uncertain."""
         people = found.take(distinct(*found, *_SAME))
         if not doubtful:
             return people.take(people.scores >= self.threshold), False
@@ -197,7 +197,7 @@ class MoveNetDetector(nn.Module):
         return [without_duplicates(those) for those in people]
 
     def _look_again(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Keypoints ``[B, 17, 3]`` of crops as they are, and of the unsure ones from all sides."""
+        """Return keypoints ``[B, 17, 3]`` of crops as they are, of unsure ones from all sides."""
         upright = self._joints(pixels)
         refined = upright.clone()
         unsure = (upright[..., 2].mean(1) < _UNSURE).nonzero().squeeze(1)
@@ -217,26 +217,26 @@ class MoveNetDetector(nn.Module):
         return decode_person(*self.refiner(pixels)).float().cpu()
 
     def _stack(self, crops: list[Crop]) -> Tensor:
-        """Crops as one batch on the network's device and in its precision."""
+        """Stack crops as one batch on the network's device and in its precision."""
         weight = self.finder.stem.weight
         return torch.stack([crop.pixels for crop in crops]).to(weight.device, weight.dtype)
 
 
 def is_person(upright: Tensor, refined: Tensor, uncertain: bool) -> bool:
-    """Whether the second looks see somebody: their surest joints, for a face alone is five."""
+    """Return whether the second looks see somebody: surest joints, as a face alone is five."""
     looks = torch.stack([upright, refined])
     first, all_sides = looks[..., 2].topk(_SUREST).values.mean(1).tolist()
     return bool(first >= (_SEEN if uncertain else _SEEN_SURE) or all_sides >= _SEEN_TURNED)
 
 
 def better(first: Tensor, refined: Tensor) -> Tensor:
-    """The refined joints, unless they are those of somebody else: then the first."""
+    """Return the refined joints, unless they are those of somebody else: then the first."""
     boxes = [joint_box(keypoints, _JOINT)[None] for keypoints in (first, refined)]
     return refined if float(overlap(*boxes)) > _DRIFT else first
 
 
 def without_duplicates(people: list[DetectedPerson]) -> list[DetectedPerson]:
-    """The people without those whose second look ended on somebody surer."""
+    """Return the people without those whose second look ended on somebody surer."""
     if len(people) < 2:
         return people
     keypoints = torch.stack([person.keypoints for person in people])
@@ -246,6 +246,6 @@ def without_duplicates(people: list[DetectedPerson]) -> list[DetectedPerson]:
 
 
 def batched(items: list[T], size: int) -> Iterator[list[T]]:
-    """Pieces of a list, each of at the most ``size`` items."""
+    """Yield pieces of a list, each of at the most ``size`` items."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

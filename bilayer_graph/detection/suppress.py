@@ -11,7 +11,7 @@ _DEVIATION = _HEAD + _ARMS + _LEGS
 
 
 def joint_box(keypoints: Tensor, least: float) -> Tensor:
-    """Boxes around the joints with at the least that confidence, else around all.
+    """Return boxes around the joints with at the least that confidence, else around all.
 
     Args:
         keypoints: ``[..., 17, 3]``.
@@ -29,14 +29,14 @@ def joint_box(keypoints: Tensor, least: float) -> Tensor:
 
 
 def widened(box: Tensor, factor: float) -> Tensor:
-    """Boxes ``[..., 4]`` with longer sides around the same middle."""
+    """Return boxes ``[..., 4]`` with longer sides around the same middle."""
     middle = (box[..., :2] + box[..., 2:]) / 2
     half = (box[..., 2:] - box[..., :2]) / 2 * factor
     return torch.cat([middle - half, middle + half], dim=-1)
 
 
 def overlap(boxes: Tensor, others: Tensor) -> Tensor:
-    """Intersection over union of boxes ``[N, 4]`` and ``[M, 4]``: ``[N, M]``."""
+    """Return the intersection over union of boxes ``[N, 4]`` and ``[M, 4]``: ``[N, M]``."""
     low = torch.maximum(boxes[:, None, :2], others[None, :, :2])
     high = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
     shared = (high - low).clamp(min=0).prod(-1)
@@ -45,7 +45,7 @@ def overlap(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 def similarity(keypoints: Tensor, others: Tensor, areas: Tensor) -> Tensor:
-    r"""Object keypoint similarity: the mean of ``exp(-d^2 / (2 area (2 sigma)^2))`` over joints.
+    r"""Return the object keypoint similarity, the mean of ``exp(-d^2 / (2 area (2 sigma)^2))``.
 
     Args:
         keypoints: ``[N, 17, 3]``.
@@ -64,7 +64,7 @@ def similarity(keypoints: Tensor, others: Tensor, areas: Tensor) -> Tensor:
 def distinct(
     keypoints: Tensor, boxes: Tensor, scores: Tensor, similar: float, overlapping: float
 ) -> Tensor:
-    """Those who are nobody better's duplicate.
+    """Return those who are nobody better's duplicate.
 
     Args:
         keypoints: ``[N, 17, 3]``.

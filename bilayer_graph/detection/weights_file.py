@@ -19,7 +19,7 @@ _HEADS = {"multipose": HEADS_MULTI, "thunder": HEADS_SINGLE}
 
 
 def load_movenet(name: str) -> MoveNet:
-    """One of the two networks with its weights.
+    """Load one of the two networks with its weights.
 
     Args:
         name: ``"multipose"`` or ``"thunder"``.
@@ -29,7 +29,7 @@ def load_movenet(name: str) -> MoveNet:
         layout: at batch 4 on one thread 177 ms against 253 ms (MultiPose).
 
     Raises:
-        InputError: The file is missing or damaged.
+        InputError: If the file is missing or damaged.
     """
     path = WEIGHTS / f"{name}.safetensors"
     network = MoveNet(WIDTHS[name], _HEADS[name])
