@@ -27,27 +27,28 @@ _REACH_OF_EXTENT = 0.4
 
 
 def keypoints_box(keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """The model's box: a square around the limbs, ``BOX_MARGIN`` times their longer extent wide.
+    """Return the model's box: a square, ``BOX_MARGIN`` times the longer extent of the limbs wide.
 
     Only the 12 limb joints of at least ``MIN_CONFIDENCE`` count, not the face. The model's weights
     are trained on this box; it cuts off hands or head of a third of all people, whom
     :func:`person_box` shows whole.
 
     Args:
-        keypoints: [..., 17, 3] in COCO's order or [..., 12, 3], x, y in pixels and confidence.
+        keypoints: ``[..., 17, 3]`` in COCO's order or ``[..., 12, 3]``: x, y in pixels, confidence.
 
     Returns:
-        Centre [..., 2] and side [...] in pixels.
+        Centre ``[..., 2]`` and side ``[...]`` in pixels.
 
     Raises:
-        InputError: Another number of joints, or a person has no visible joint or all in one point.
+        InputError: If there is another number of joints, or a person has no visible joint or all in
+            one point.
     """
     centre, extent = _checked_extent(limbs(keypoints))
     return centre, BOX_MARGIN * extent
 
 
 def person_box(keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """A square that holds the whole person, head, hands and feet included.
+    """Return a square that holds the whole person, head, hands and feet included.
 
     The square box of all visible joints, face included, widened on each side by 0.75 of the
     longest visible bone. On 2,560 bodies of random shape, pose and perspective camera it cuts the
@@ -57,7 +58,7 @@ def person_box(keypoints: Tensor) -> tuple[Tensor, Tensor]:
         keypoints: As for :func:`keypoints_box`.
 
     Returns:
-        Centre [..., 2] and side [...] in pixels.
+        Centre ``[..., 2]`` and side ``[...]`` in pixels.
 
     Raises:
         InputError: As :func:`keypoints_box`.
@@ -73,10 +74,10 @@ def person_box(keypoints: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def limbs(keypoints: Tensor) -> Tensor:
-    """The 12 limb joints [..., 12, 3] of COCO's 17, or of themselves.
+    """Return the 12 limb joints ``[..., 12, 3]`` of COCO's 17, or of themselves.
 
     Raises:
-        InputError: Another number of joints.
+        InputError: If there is another number of joints.
     """
     count = keypoints.size(-2)
     if count == len(JOINT_NAMES):
@@ -88,7 +89,7 @@ def limbs(keypoints: Tensor) -> Tensor:
 
 
 def visible_extent(keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """Centre [..., 2] and longer side [...] of the visible joints; the side is -inf without any."""
+    """Return centre ``[..., 2]`` and longer side ``[...]`` of visible joints, -inf without any."""
     points, hidden = keypoints[..., :2], ~(keypoints[..., 2:] >= MIN_CONFIDENCE)
     low = points.masked_fill(hidden, torch.inf).amin(dim=-2)
     high = points.masked_fill(hidden, -torch.inf).amax(dim=-2)
@@ -96,15 +97,15 @@ def visible_extent(keypoints: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shows_picture(centre: Tensor, side: Tensor, size: tuple[int, int]) -> Tensor:
-    """Whether boxes have a size and show more than next to nothing of a picture.
+    """Return whether boxes have a size and show more than next to nothing of a picture.
 
     Args:
-        centre: [..., 2] in pixels.
-        side: [...] in pixels.
+        centre: ``[..., 2]`` in pixels.
+        side: ``[...]`` in pixels.
         size: Width and height of the picture.
 
     Returns:
-        [...] bool.
+        ``[...]`` bool.
     """
     extent = torch.tensor(size, dtype=centre.dtype, device=centre.device)
     inside = ((centre - extent / 2).abs() < (extent + side.unsqueeze(-1)) / 2).all(dim=-1)
@@ -112,43 +113,43 @@ def shows_picture(centre: Tensor, side: Tensor, size: tuple[int, int]) -> Tensor
 
 
 def to_crop(points: Tensor, centre: Tensor, side: Tensor) -> Tensor:
-    """Pixels to crop coordinates: the box becomes [-1, 1] x [-1, 1], ``2 (p - centre) / side``.
+    """Move pixels to crop coordinates: the box becomes [-1, 1]², ``2 (p - centre) / side``.
 
     Args:
-        points: [..., N, 2] in pixels.
-        centre: [..., 2] in pixels.
-        side: [...] in pixels.
+        points: ``[..., N, 2]`` in pixels.
+        centre: ``[..., 2]`` in pixels.
+        side: ``[...]`` in pixels.
 
     Returns:
-        [..., N, 2] in crop coordinates.
+        ``[..., N, 2]`` in crop coordinates.
     """
     return 2 * (points - centre.unsqueeze(-2)) / side[..., None, None]
 
 
 def to_pixels(points: Tensor, centre: Tensor, side: Tensor) -> Tensor:
-    """Crop coordinates to pixels, the inverse of :func:`to_crop`.
+    """Move crop coordinates to pixels, the inverse of :func:`to_crop`.
 
     Args:
-        points: [..., N, 2] in crop coordinates.
-        centre: [..., 2] in pixels.
-        side: [...] in pixels.
+        points: ``[..., N, 2]`` in crop coordinates.
+        centre: ``[..., 2]`` in pixels.
+        side: ``[...]`` in pixels.
 
     Returns:
-        [..., N, 2] in pixels.
+        ``[..., N, 2]`` in pixels.
     """
     return points * side[..., None, None] / 2 + centre.unsqueeze(-2)
 
 
 def move_camera(camera: Tensor, old: tuple[Tensor, Tensor], new: tuple[Tensor, Tensor]) -> Tensor:
-    """The weak-perspective camera of another box of the same picture.
+    """Return the weak-perspective camera of another box of the same picture.
 
     Args:
-        camera: [..., 3] (s, tx, ty) in the old box.
-        old: Centre [..., 2] and side [...] of the old box in pixels.
+        camera: ``[..., 3]`` (s, tx, ty) in the old box.
+        old: Centre ``[..., 2]`` and side ``[...]`` of the old box in pixels.
         new: Centre and side of the new box.
 
     Returns:
-        [..., 3]: projects onto the same pixels from the new box.
+        ``[..., 3]``: projects onto the same pixels from the new box.
     """
     scale, shift = camera[..., :1], camera[..., 1:]
     shift = shift + 2 * (old[0] - new[0]) / (old[1].unsqueeze(-1) * scale)

@@ -15,7 +15,7 @@ _REACH = 4
 
 
 def crop_image(image: Image.Image, centre: Tensor, side: float | Tensor, size: int = 224) -> Tensor:
-    """Square part of a picture, black outside of it, resized without aliasing.
+    """Crop a square part of a picture, black outside of it, resized without aliasing.
 
     Picture coordinates are continuous: pixel ``i`` covers ``[i, i + 1)``. Column ``j`` of the crop
     covers ``centre_x - side / 2 + [j, j + 1) side / size``, so a picture point ``p`` lies at the
@@ -29,10 +29,10 @@ def crop_image(image: Image.Image, centre: Tensor, side: float | Tensor, size: i
         size: Side of the crop in pixels.
 
     Returns:
-        [3, size, size] float32 in [0, 1].
+        ``[3, size, size]`` float32 in [0, 1].
 
     Raises:
-        InputError: The box has no size, or next to nothing of the picture is in it.
+        InputError: If the box has no size, or next to nothing of the picture is in it.
     """
     x, y, length = float(centre[0]), float(centre[1]), float(side)
     _check_box(image, x, y, length)

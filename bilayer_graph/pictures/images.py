@@ -41,7 +41,7 @@ _UPRIGHT = {
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """A picture as 8-bit RGB, upright as its EXIF orientation says.
+    """Read a picture as 8-bit RGB, upright as its EXIF orientation says.
 
     Transparent pictures are laid on white, 16-bit grey is scaled to 8 bits, of an animation the
     first frame is taken. The content decides on the format, not the suffix. An EXIF orientation
@@ -54,8 +54,8 @@ def read_image(path: str | Path) -> Image.Image:
         The picture, mode RGB.
 
     Raises:
-        InputError: No such file, a folder, more than ``MAX_PIXELS``, or a file that cannot be
-            decoded: not a picture, or truncated.
+        InputError: If there is no such file, or it is a folder, has more than ``MAX_PIXELS`` or
+            cannot be decoded: not a picture, or truncated.
     """
     path = Path(path)
     if os.path.isdir(path):
@@ -80,7 +80,7 @@ def read_image(path: str | Path) -> Image.Image:
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """Picture files in a folder by their suffix, sorted by name, without hidden files.
+    """List the picture files in a folder by their suffix, sorted by name, without hidden files.
 
     Args:
         folder: The folder; folders within it are not searched.
@@ -89,7 +89,7 @@ def list_images(folder: str | Path) -> list[Path]:
         At least one path.
 
     Raises:
-        InputError: No such folder, one that cannot be read, or no picture in it.
+        InputError: If there is no such folder, it cannot be read, or no picture is in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -109,10 +109,10 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """An image of any mode as 8-bit RGB, upright as its EXIF orientation says.
+    """Return an image of any mode as 8-bit RGB, upright as its EXIF orientation says.
 
     Raises:
-        ValueError: Its pixels are floating-point numbers, of unknown range.
+        ValueError: If its pixels are floating-point numbers, of unknown range.
     """
     return _to_rgb(_upright(image))
 
@@ -130,7 +130,7 @@ def _too_large(path: Path, found: str) -> InputError:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned by the EXIF orientation; one broken tag neither refuses nor turns a sound picture."""
+    """Turn by the EXIF orientation; one broken tag neither refuses nor turns a sound picture."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         method = _UPRIGHT.get(orientation)
@@ -140,7 +140,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """An image of any mode as 8-bit RGB, transparent parts on white."""
+    """Return an image of any mode as 8-bit RGB, transparent parts on white."""
     if image.mode == "F":
         raise ValueError("a picture of floating-point numbers")
     if image.mode.startswith("I"):

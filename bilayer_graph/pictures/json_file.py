@@ -17,7 +17,7 @@ _NUMBERS = re.compile(
 
 
 def read_json(path: Path, fields: frozenset[str], remedy: str) -> Any:
-    """The content of a JSON file in UTF-8, 16 or 32.
+    """Read the content of a JSON file in UTF-8, 16 or 32.
 
     Flat lists of keypoints may stay text, ``"1, 2, 3"`` for ``[1, 2, 3]``: that takes a third of
     the time where a file is little else, and half the memory. See :func:`numbers`.
@@ -29,7 +29,7 @@ def read_json(path: Path, fields: frozenset[str], remedy: str) -> Any:
         remedy: What to give instead.
 
     Raises:
-        InputError: Larger than ``MAX_BYTES``, or not JSON.
+        InputError: If it is larger than ``MAX_BYTES``, or not JSON.
     """
 
     def keep(found: dict[str, Any]) -> dict[str, Any]:
@@ -51,10 +51,10 @@ def read_json(path: Path, fields: frozenset[str], remedy: str) -> Any:
 
 
 def numbers(values: Any) -> Any:
-    """A list that :func:`read_json` left as text; anything else as it is.
+    """Return a list that :func:`read_json` left as text; anything else as it is.
 
     Raises:
-        ValueError: The text is no list.
+        ValueError: If the text is no list.
     """
     return json.loads(f"[{values}]") if isinstance(values, str) else values
 

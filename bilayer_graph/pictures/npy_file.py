@@ -12,10 +12,10 @@ _ORDERS = (JOINT_ORDERS["limbs"], JOINT_ORDERS["coco"])
 
 
 def read_npy(path: Path) -> list[Row]:
-    """The people of a ``.npy`` of shape [J, 2 | 3] or [P, J, 2 | 3].
+    """Read the people of a ``.npy`` of shape ``[J, 2 | 3]`` or ``[P, J, 2 | 3]``.
 
     Raises:
-        InputError: Not such an array.
+        InputError: If it is no such array.
     """
     try:
         # Mapped, not read: a header may promise any amount of numbers.
@@ -29,10 +29,10 @@ def read_npy(path: Path) -> list[Row]:
 
 
 def array_rows(path: Path, array: np.ndarray) -> list[Row]:
-    """The people of an array, as :func:`read_npy` takes it; ``path`` is for messages.
+    """Return the people of an array, as :func:`read_npy` takes it; ``path`` is for messages.
 
     Raises:
-        InputError: Not such an array.
+        InputError: If it is no such array.
     """
     if array.dtype.kind not in "fiu" or array.ndim not in (2, 3) or array.shape[-1] not in (2, 3):
         found = f"an array of {str(array.dtype)[:80]} {list(array.shape)}"
@@ -44,7 +44,7 @@ def array_rows(path: Path, array: np.ndarray) -> list[Row]:
 
 
 def _triples(person: np.ndarray) -> np.ndarray:
-    """[J, 3] from [J, 2 | 3]; without a third column a joint is visible unless it is at (0, 0)."""
+    """Return ``[J, 3]`` from ``[J, 2 | 3]``; without a third column only (0, 0) is not visible."""
     if person.shape[1] == 3:
         return person
     there = (person != 0).any(axis=1, keepdims=True)

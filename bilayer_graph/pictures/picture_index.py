@@ -37,7 +37,7 @@ class Picture:
 
 
 class PictureIndex:
-    """Finds an image among pictures by its path.
+    """An index that finds an image among pictures by its path.
 
     A picture fits an image that has its whole file name, else one that has its name without the
     suffix, else, where it has no name, its number (``000000000139.jpg`` is 139). Folders tell
@@ -59,7 +59,7 @@ class PictureIndex:
                 self._numbers.setdefault(picture.id.lstrip("0"), []).append(picture)
 
     def find(self, image: Path) -> list[Picture]:
-        """The pictures that fit an image; it is clear which is meant if they are one."""
+        """Find the pictures that fit an image; it is clear which is meant if they are one."""
         *folders, name = _parts(str(image))
         named = self._names.get(name, [])
         if named:
@@ -74,18 +74,18 @@ class PictureIndex:
 
     @staticmethod
     def lies_beside(picture: Picture, image: Path) -> bool:
-        """Whether a picture is the one beside an image that has its name and another suffix."""
+        """Return whether a picture lies beside an image, of its name and another suffix."""
         name = _parts(picture.name or picture.id)[-1]
         return _stem(name) == _stem(image.name) and name in _twins(image)
 
     @staticmethod
     def same_folder(picture: Picture, image: Path) -> bool:
-        """Whether the folder of a picture and that of an image agree, or one is not known."""
+        """Return whether the folders of a picture and an image agree, or one is not known."""
         known, folders = _folders(picture), _parts(str(image))[:-1]
         return not known or not folders or known[-1] == folders[-1]
 
     def _in_folder(self, pictures: list[Picture], folders: list[str]) -> list[Picture]:
-        """Those whose folders agree longest, none of other folders if the file knows this one."""
+        """Return those whose folders agree longest, none of others if the file knows this one."""
         agree = [_common(_folders(picture), folders) for picture in pictures]
         if max(agree) == 0 and folders and folders[-1] in self._folders:
             return [picture for picture in pictures if not _folders(picture)]
@@ -95,13 +95,13 @@ class PictureIndex:
 
 
 def printable(text: str) -> str:
-    """Text of a file, short and on one line."""
+    """Return a text of a file short and on one line."""
     shown = text if len(text) <= 80 else f"{text[:40]}...{text[-37:]}"
     return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def _parts(path: str) -> list[str]:
-    """Folders and name of a path of any system, accents in one spelling."""
+    """Return folders and name of a path of any system, accents in one spelling."""
     parts = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
     return [part for part in parts[:-1] if part not in ("", ".")] + parts[-1:]
 
@@ -111,13 +111,13 @@ def _folders(picture: Picture) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    """A name without the suffix of a picture; ``frame.001`` has none."""
+    """Return a name without the suffix of a picture; ``frame.001`` has none."""
     stem, _, suffix = name.rpartition(".")
     return stem if stem and f".{suffix.lower()}" in IMAGE_SUFFIXES else name
 
 
 def _common(folders: list[str], others: list[str]) -> int:
-    """How many folders next to the file agree."""
+    """Return how many folders next to the file agree."""
     count = 0
     for one, other in zip(reversed(folders), reversed(others), strict=False):
         if one != other:
@@ -127,7 +127,7 @@ def _common(folders: list[str], others: list[str]) -> int:
 
 
 def _twins(image: Path) -> list[str]:
-    """The pictures beside an image that have its name and another suffix."""
+    """Return the pictures beside an image that have its name and another suffix."""
     stem = _stem(image.name)
     names = {f"{stem}{suffix}" for small in IMAGE_SUFFIXES for suffix in (small, small.upper())}
     return [name for name in names - {image.name} if os.path.isfile(image.parent / name)]
