@@ -49,7 +49,7 @@ class Result:
 
 
 class Predictor:
-    """Recovers the people of pictures.
+    """A model, its body and a detector, which recover the people of pictures.
 
     Args:
         model: The model, in evaluation mode.

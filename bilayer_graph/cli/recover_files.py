@@ -21,7 +21,7 @@ _SHOWN = 30
 
 
 def is_finished(job: Job) -> bool:
-    """Whether the results of this very picture are complete."""
+    """Return whether the results of this very picture are complete."""
     return _read_index(job.out).get("picture") == os.path.abspath(job.picture)
 
 
@@ -38,7 +38,7 @@ def make_folder(folder: Path) -> None:
 
 
 class PictureWriter:
-    """Writes the people of one picture after the other.
+    """A writer of the people of one picture after the other.
 
     Args:
         overlay: Whether to draw overlays.

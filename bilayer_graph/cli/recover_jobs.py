@@ -1,4 +1,4 @@
-"""What `bilayer-graph recover` is to do: pictures, their keypoints, folders for their results."""
+"""What ``bilayer-graph recover`` is to do: pictures, their keypoints, folders for their results."""
 
 import os
 from collections import Counter

@@ -140,7 +140,7 @@ def _way(arguments: argparse.Namespace, model: BilayerHMR) -> Callable[..., Any]
 def _without_pictures(
     arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, total_steps: int
 ) -> tuple[Any, Dataset[Any], list[Dataset[Any]], None]:
-    """The task, its batches and the held-out ones, with true and with noisy keypoints."""
+    """Return the task, its batches and the held-out ones, with true and with noisy keypoints."""
     from bilayer_graph.training.lightning import LiftingTraining
 
     size = arguments.batch_size or 512
@@ -153,7 +153,7 @@ def _without_pictures(
 def _with_cached_pictures(
     arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, total_steps: int
 ) -> tuple[Any, Dataset[Any], list[Dataset[Any]], None]:
-    """The task, batches half of pictures and half of keypoints, and those that are held out."""
+    """Return the task, batches half of pictures and half of keypoints, and the held-out ones."""
     from bilayer_graph.training.lightning import PicturedTraining
     from bilayer_graph.training.lightning.pictured import BLIND, PICTURE
 
@@ -181,7 +181,7 @@ def _with_cached_pictures(
 def _geometry(
     arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, size: int, total_steps: int
 ) -> tuple[GeometrySamples, list[Dataset[Any]]]:
-    """Batches of keypoints alone, and the held-out ones, true and noisy."""
+    """Return batches of keypoints alone, and the held-out ones, true and noisy."""
     motion, held_out = read_motion(arguments.poses, arguments.hold_out)
     index, seed = model.vertex_index, arguments.seed + 1
     noise = None if arguments.noise_bank is None else NoiseBank.load(arguments.noise_bank)
@@ -200,7 +200,7 @@ def _geometry(
 def _with_pictures(
     arguments: argparse.Namespace, model: BilayerHMR, body: BodyModel, total_steps: int
 ) -> tuple[Any, Dataset[Any], list[Dataset[Any]], int]:
-    """The paper's task, its rendered pictures and the held-out ones."""
+    """Return the paper's task, its rendered pictures and the held-out ones."""
     from bilayer_graph.training.lightning import BilayerTraining
 
     size = arguments.batch_size or 32
@@ -212,7 +212,7 @@ def _with_pictures(
 
 
 def _devices() -> int:
-    """Number of devices that samples are needed for, as many for each."""
+    """Return the number of devices that samples are needed for, as many for each."""
     return max(1, torch.cuda.device_count())
 
 

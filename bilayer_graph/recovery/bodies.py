@@ -64,7 +64,7 @@ def recover_bodies(
 
 
 def is_finite(person: Person) -> bool:
-    """Whether all that the model says of a person is numbers."""
+    """Return whether all that the model says of a person is numbers."""
     tensors = (
         person.joints,
         person.vertices,
