@@ -128,7 +128,7 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
         inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
-        out = self.project(F.relu6(self.depthwise(inner), inplace=True))
+        out: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + out if self.residual else out
 
 
