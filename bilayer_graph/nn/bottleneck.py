@@ -5,14 +5,10 @@ from torch import Tensor
 from torch_geometric.typing import OptTensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.nn.group_norm import (
-    CHANNELS_PER_GROUP,
-    GroupNorm,
-    LazyGroupNorm,
-    check_channels,
-)
+from bilayer_graph.nn.group_norm import CHANNELS_PER_GROUP, GroupNorm, LazyGroupNorm
 from bilayer_graph.nn.layer_norm import LayerNorm, LazyLayerNorm
 from bilayer_graph.nn.linear import Linear
+from bilayer_graph.nn.node_norm import check_channels
 
 NORMS = ("group", "layer")
 """Normalisations of the blocks: GroupNorm over the nodes of a graph (the paper's), or LayerNorm."""
@@ -82,4 +78,4 @@ def make_norm(channels: int, norm: str) -> torch.nn.Module:
     lazy, eager = (LazyGroupNorm, GroupNorm) if norm == "group" else (LazyLayerNorm, LayerNorm)
     if channels == -1:
         return lazy(relu=True)
-    return eager(check_channels("in_channels", channels), relu=True)
+    return eager(check_channels("in_channels", channels, CHANNELS_PER_GROUP), relu=True)
