@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bilayer_graph.body import SMPL_PARENTS, BodyModel, matrix_to_axis_angle
+from bilayer_graph.cli.numbers import npz_path
 from bilayer_graph.errors import InputError
 from bilayer_graph.synthetic.motion import read_poses
 
@@ -58,7 +59,9 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--source", type=Path, required=True, help="folder, searched recursively")
-    parser.add_argument("--out", type=npz_path, required=True, help="the .npz file to write")
+    parser.add_argument(
+        "--out", type=npz_path, required=True, help="the .npz file to write"
+    )
     parser.add_argument("--fps", type=rate, default=60.0, help="frames a second that are looked at")
     parser.add_argument(
         "--distance",
@@ -67,19 +70,6 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         help="metres that the joints move on average from one kept pose to the next",
     )
     return parser.parse_args(words)
-
-
-def npz_path(text: str) -> Path:
-    """Return the path of an .npz file, and make its folder before the work that goes into it."""
-    path = Path(text)
-    if path.suffix != ".npz" or path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is no .npz file, give one to write to")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        problem = f"the folder of {text} cannot be made ({error.strerror}), give another"
-        raise argparse.ArgumentTypeError(problem) from error
-    return path
 
 
 def rate(text: str) -> float:

@@ -63,6 +63,11 @@ def json_path(text: str) -> Path:
     return _path_to_write(text, ".json")
 
 
+def npz_path(text: str) -> Path:
+    """Return the path of an .npz file, and make its folder before the work that goes into it."""
+    return _path_to_write(text, ".npz")
+
+
 def _path_to_write(text: str, suffix: str) -> Path:
     path = Path(text)
     if path.suffix != suffix or path.is_dir():
