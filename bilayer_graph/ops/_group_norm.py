@@ -45,7 +45,7 @@ def group_norm(
     """
     if x.dim() not in (2, 3):
         raise InputError("x", list(x.shape), "not node features", "Give [N, C] or [B, N, C]")
-    _check_channels(x, num_groups, weight)
+    check_channels(x, num_groups, weight)
     batched = x if x.dim() == 3 else x.unsqueeze(0)
     if needs_plain_torch():
         out = reference.group_norm(batched, num_groups, weight, bias, eps)
@@ -55,53 +55,8 @@ def group_norm(
     return out if x.dim() == 3 else out.squeeze(0)
 
 
-def segment_group_norm(
-    x: Tensor,
-    batch: Tensor,
-    batch_size: int,
-    num_groups: int,
-    weight: Tensor,
-    bias: Tensor,
-    eps: float,
-    relu: bool = False,
-) -> Tensor:
-    """Normalise as :func:`group_norm` does over each graph of a disjoint union.
-
-    Args:
-        x: Features, shape ``[N, C]``.
-        batch: The graph of each node, shape ``[N]``.
-        batch_size: Number of graphs.
-        num_groups: Number of groups, a divisor of ``C``.
-        weight: Shape ``[C]``.
-        bias: Shape ``[C]``.
-        eps: Added to the variance.
-        relu: Whether negative results become zero.
-
-    Returns:
-        The shape and the dtype of ``x``; the statistics are computed in float32 at least.
-
-    Raises:
-        InputError: If ``C`` does not fall into groups or is not that of ``weight``.
-    """
-    _check_channels(x, num_groups, weight)
-    wide, size = _widen(x), x.size(1) // num_groups
-    number = torch.bincount(batch, minlength=batch_size).clamp(min=1).unsqueeze(1)
-
-    batch = batch.long()
-
-    def mean_of_group(value: Tensor) -> Tensor:
-        total = value.new_zeros(batch_size, value.size(1)).index_add(0, batch, value)
-        mean = (total / number).view(batch_size, num_groups, size).mean(dim=2)
-        return mean.repeat_interleave(size, dim=1)[batch]
-
-    centred = wide - mean_of_group(wide)
-    scale = (mean_of_group(centred.square()) + eps).rsqrt() * weight
-    out = torch.addcmul(bias, centred, scale)
-    # Unlike relu(), it does not keep the result, which may be changed in place.
-    return (out.masked_fill(out <= 0, 0) if relu else out).to(x.dtype)
-
-
-def _check_channels(x: Tensor, num_groups: int, weight: Tensor) -> None:
+def check_channels(x: Tensor, num_groups: int, weight: Tensor) -> None:
+    """Raise :class:`InputError` unless channels fall into groups and are those of the weight."""
     channels = x.size(-1)
     if num_groups < 1 or channels % num_groups:
         problem = f"does not divide {channels} channels"
@@ -115,7 +70,7 @@ def _group_norm(
     x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     # Sums over dim 1 keep the node layout; var_mean there is 30 times slower on a CPU.
-    wide = _widen(x).contiguous()
+    wide = widen(x).contiguous()
     mean = _by_group(wide.mean(dim=1), num_groups).mean(dim=2, keepdim=True)
     # Subtracts and squares in one pass; the memory of its result becomes the output's.
     out = aten.mse_loss(wide, _per_channel(mean, x), 0)
@@ -173,18 +128,18 @@ def _sums(
     """Return the gradient before the ReLU, and its sums over the nodes: alone and times ``x``."""
     if relu:
         # The result is computed again: whoever has it may have changed it in place.
-        out = torch.addcmul(shift, _widen(x), scale).to(grad.dtype)
+        out = torch.addcmul(shift, widen(x), scale).to(grad.dtype)
         grad = aten.threshold_backward.grad_input(grad, out, 0, grad_input=grad_x)
-    wide = _widen(grad)
-    return grad, wide.sum(dim=1), (wide * _widen(x)).sum(dim=1)
+    wide = widen(grad)
+    return grad, wide.sum(dim=1), (wide * widen(x)).sum(dim=1)
 
 
 def _combine(
     grad: Tensor, x: Tensor, grad_x: Tensor, offset: Tensor, slope: Tensor, scale: Tensor
 ) -> None:
     """Write ``offset + slope * x + scale * grad``."""
-    line = torch.addcmul(offset, _widen(x), slope)
-    torch.addcmul(line, _widen(grad), scale, out=grad_x)
+    line = torch.addcmul(offset, widen(x), slope)
+    torch.addcmul(line, widen(grad), scale, out=grad_x)
 
 
 def _group_norm_backward_cpu(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,7 +152,8 @@ def _group_norm_backward_cuda(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tens
     return _group_norm_backward(grad, x, *rest, items=max(1, x.size(0)))
 
 
-def _widen(x: Tensor) -> Tensor:
+def widen(x: Tensor) -> Tensor:
+    """Return features in what statistics are computed in: float32 at least."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
@@ -215,7 +171,7 @@ def _per_channel(value: Tensor, x: Tensor) -> Tensor:
 def _fake(
     x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    statistic = _widen(x.new_empty(x.size(0), num_groups, 1))
+    statistic = widen(x.new_empty(x.size(0), num_groups, 1))
     return x.new_empty(x.shape), statistic, torch.empty_like(statistic)
 
 
