@@ -59,9 +59,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--source", type=Path, required=True, help="folder, searched recursively")
-    parser.add_argument(
-        "--out", type=npz_path, required=True, help="the .npz file to write"
-    )
+    parser.add_argument("--out", type=npz_path, required=True, help="the .npz file to write")
     parser.add_argument("--fps", type=rate, default=60.0, help="frames a second that are looked at")
     parser.add_argument(
         "--distance",

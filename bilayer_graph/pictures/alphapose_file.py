@@ -16,7 +16,7 @@ _ORDERS = (JOINT_ORDERS["openpose18"],)
 
 
 def read_alphapose(content: Any) -> tuple[list[Picture], list[Row]] | None:
-    """The people of one picture, or all pictures under their names; None if it is neither.
+    """Return the people of one picture, or all pictures under their names; None if it is neither.
 
     Args:
         content: The parsed JSON.

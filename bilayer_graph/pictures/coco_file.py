@@ -30,7 +30,7 @@ _NAME_FIELDS = ("keypoint_names", "joint_names")
 
 
 def read_coco(content: Any) -> tuple[list[Picture], list[Row]] | None:
-    """The pictures of COCO JSON and their people, and the people of no picture.
+    """Return the pictures of COCO JSON and their people, and the people of no picture.
 
     Joints are what the file names them: by the row's category, else by the only names in the file.
     17 joints without any names are COCO's.
@@ -75,7 +75,7 @@ def read_coco(content: Any) -> tuple[list[Picture], list[Row]] | None:
 
 
 def _pictures(images: Any) -> list[Picture]:
-    """The pictures that a file lists; an entry that is none is passed over."""
+    """Return the pictures that a file lists; an entry that is none is passed over."""
     pictures: list[Picture] = []
     by_id: dict[str, Picture] = {}
     for image in objects(images):
@@ -92,7 +92,7 @@ def _pictures(images: Any) -> list[Picture]:
 
 
 def listed_picture(image: dict[str, Any], id_field: str) -> Picture | None:
-    """A picture as a file lists it, without its people; None if it has no id."""
+    """Return a picture as a file lists it, without its people; None if it has no id."""
     key, name = _key(image.get(id_field)), image.get("file_name")
     if key is None:
         return None
@@ -109,7 +109,7 @@ def _size(image: dict[str, Any]) -> tuple[float, float] | None:
 
 
 def _key(value: Any) -> str | None:
-    """An id as text, the same for 7, 7.0 and "7"; None for what is no id."""
+    """Return an id as text, the same for 7, 7.0 and "7"; None for what is no id."""
     if type(value) is int:
         return str(value)
     if isinstance(value, float) and value.is_integer():
@@ -130,7 +130,7 @@ class _JointNames:
         self._orders: dict[str, Order] = {}
 
     def row(self, row: dict[str, Any]) -> Row:
-        """A person with its joint order."""
+        """Return a person with its joint order."""
         own = _first_names(row)
         if own is not None:
             return named_row(row.get("keypoints"), named_order(own))

@@ -20,7 +20,7 @@ _LISTS = ("instances", "annotations")
 
 
 def read_detectron2(content: Any) -> tuple[list[Picture], list[Row]] | None:
-    """The pictures and their people, or the people of one picture; None if it is none.
+    """Return the pictures and their people, or the people of one picture; None if it is none.
 
     Args:
         content: The parsed JSON: ``pred_keypoints`` of one picture, or a list of pictures, each

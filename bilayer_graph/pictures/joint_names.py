@@ -18,7 +18,7 @@ _REMEDY = f"Name the joints as COCO does. {SAY_JOINTS}"
 
 
 def joint_name(written: str) -> str:
-    """A joint's name in COCO's spelling, from the spellings of other tools.
+    """Return a joint's name in COCO's spelling, from the spellings of other tools.
 
     ``Left Shoulder``, ``left-shoulder``, ``LShoulder``, ``l_shoulder``, ``leftShoulder`` and
     ``shoulder.L`` are all ``left_shoulder``. A name that is none of COCO's 17 comes back as it is.
@@ -35,7 +35,7 @@ def joint_name(written: str) -> str:
 
 
 def named_order(names: Any) -> Order:
-    """The order that a file's names say."""
+    """Return the order that a file's names say."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return None, "has joint names that are no list of words"
     order = tuple(joint_name(name) for name in names)
@@ -50,6 +50,6 @@ def named_order(names: Any) -> Order:
 
 
 def named_row(values: Any, order: Order) -> Row:
-    """A person whose joints the file names; without names 17 joints are COCO's."""
+    """Return a person whose joints the file names; without names 17 joints are COCO's."""
     names, problem = order
     return Row(values, (names or JOINT_ORDERS["coco"],), problem, _REMEDY, named=names is not None)

@@ -58,7 +58,7 @@ JOINT_ORDERS: dict[str, tuple[str, ...]] = {
 
 
 def joint_order(name: str) -> tuple[str, ...]:
-    """The order that a user names.
+    """Return the order that a user names.
 
     Raises:
         InputError: There is none of this name.

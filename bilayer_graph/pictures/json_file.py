@@ -60,6 +60,6 @@ def numbers(values: Any) -> Any:
 
 
 def objects(values: Any) -> list[dict[str, Any]]:
-    """The objects of a list, empty ones in place of what is none; none of what is no list."""
+    """Return the objects of a list, empty ones in place of what is none; none of what is no list."""
     values = values if isinstance(values, list) else []
     return [value if isinstance(value, dict) else {} for value in values]

@@ -108,7 +108,7 @@ class KeypointFile:
         size: tuple[int, int] | None = None,
         only: bool = False,
     ) -> People:
-        """The people of one picture, in the order of the file.
+        """Return the people of one picture, in the order of the file.
 
         People who cannot be used are left out with a warning, unless nobody remains: those with a
         value that is not finite, a wrong number of joints, without two visible limb joints, in
@@ -139,7 +139,7 @@ class KeypointFile:
         return self._read(rows, size, "" if picture is None else f" of {picture}")
 
     def _find(self, image: Path | None, only: bool) -> Picture | None:
-        """The picture that is meant; None if the file is of one picture without a name."""
+        """Return the picture that is meant; None if the file is of one picture without a name."""
         if not self._pictures:
             return None
         if self._loose:
@@ -257,6 +257,6 @@ def read_keypoints(
 
 
 def _few(texts: list[str], between: str) -> str:
-    """The first texts, and how many more there are."""
+    """Return the first texts, and how many more there are."""
     more = len(texts) - _SHOWN
     return between.join(texts[:_SHOWN]) + (f"{between}and {more} more" if more > 0 else "")

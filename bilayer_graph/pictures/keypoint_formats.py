@@ -34,7 +34,7 @@ _FIELDS = frozenset[str]().union(*_JSON.values())
 
 
 def read_people(path: Path, joints: str | None = None) -> tuple[list[Picture], list[Row]]:
-    """The pictures of a file with their people, and the people of no picture.
+    """Return the pictures of a file with their people, and the people of no picture.
 
     Args:
         path: The file; ``.npy`` and ``.txt`` are what they are called, others JSON.

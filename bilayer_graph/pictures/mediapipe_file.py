@@ -14,7 +14,7 @@ _ORDERS = (JOINT_ORDERS["mediapipe"],)
 
 
 def read_mediapipe(content: Any) -> tuple[list[Picture], list[Row]] | None:
-    """The people of landmarks JSON, or None if it is none.
+    """Return the people of landmarks JSON, or None if it is none.
 
     Args:
         content: The parsed JSON: landmarks of one person or of several, under one of their names
@@ -37,7 +37,7 @@ def _unwrapped(values: Any) -> Any:
 
 
 def _people(content: Any) -> list[Any]:
-    """The landmarks of each person."""
+    """Return the landmarks of each person."""
     values = _unwrapped(_unwrapped(content))
     if values is None:  # nobody, to the older ones
         return []

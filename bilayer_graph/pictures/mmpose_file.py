@@ -11,7 +11,7 @@ FIELDS = frozenset({"frame_id", "instance_info", "instances", "keypoint_scores",
 
 
 def read_mmpose(content: Any) -> tuple[list[Picture], list[Row]] | None:
-    """The people of MMPose JSON, by frames where it has frames; None if it is none.
+    """Return the people of MMPose JSON, by frames where it has frames; None if it is none.
 
     Joints are what ``meta_info`` names them; files of the inferencer have no names.
 
@@ -42,7 +42,7 @@ def _is_predictions(content: Any) -> bool:
 
 
 def _unnested(content: Any) -> Any:
-    """A list of instances, which some versions put into a list of one picture."""
+    """Return a list of instances, which some versions put into a list of one picture."""
     nested = isinstance(content, list) and len(content) == 1 and isinstance(content[0], list)
     return content[0] if nested else content
 

@@ -13,7 +13,7 @@ _ORDERS = (JOINT_ORDERS["mpii"],)
 
 
 def read_mpii(content: Any) -> tuple[list[Picture], list[Row]] | None:
-    """The pictures and their people, and the people of no picture; None if it is none.
+    """Return the pictures and their people, and the people of no picture; None if it is none.
 
     Args:
         content: The parsed JSON.

@@ -15,7 +15,7 @@ _ORDERS = tuple(JOINT_ORDERS[name] for name in ("openpose25", "openpose18", "ope
 
 
 def read_openpose(content: Any) -> tuple[list[Picture], list[Row]] | None:
-    """The people of OpenPose JSON, or None if there is no list of them.
+    """Return the people of OpenPose JSON, or None if there is no list of them.
 
     Args:
         content: The parsed JSON.

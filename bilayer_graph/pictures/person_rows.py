@@ -64,7 +64,7 @@ class UnusableRowError(Exception):
 
 
 def too_many(path: Path, people: int) -> InputError:
-    """The error of a file with more people in a picture than a picture can have."""
+    """Return the error of a file with more people in a picture than a picture can have."""
     remedy = "Give the people of one picture, not those of all frames of a film"
     problem = f"{people} people in one picture, more than {MAX_PEOPLE}"
     return InputError("keypoints", path, problem, remedy)
@@ -81,7 +81,7 @@ def with_scores(points: Any, scores: Any) -> Any:
 
 
 def read_row(row: Row, size: tuple[int, int] | None = None) -> tuple[Tensor, bool]:
-    """The checked keypoints of one person.
+    """Return the checked keypoints of one person.
 
     Args:
         row: The person.
@@ -110,7 +110,7 @@ def read_row(row: Row, size: tuple[int, int] | None = None) -> tuple[Tensor, boo
 
 
 def _joints(row: Row) -> tuple[Tensor, tuple[str, ...]]:
-    """The joints [J, 3] and what they are."""
+    """Return the joints [J, 3] and what they are."""
     if row.problem:
         raise UnusableRowError(row.problem, row.remedy)
     if row.values is None:
@@ -143,7 +143,7 @@ def _triples(values: Any) -> np.ndarray:
 
 
 def _whole(joints: Tensor, size: tuple[int, int] | None) -> Tensor:
-    """What shares of a picture are shares of: [2] width and height."""
+    """Return what shares of a picture are shares of: [2] width and height."""
     if joints[:, :2].abs().max() > _MAX_SHARE:
         problem = f"has coordinates beyond {_MAX_SHARE:g}, where its format has shares of the size"
         raise UnusableRowError(problem, "Divide them by the picture's width and height")

@@ -18,7 +18,7 @@ _AFTER = 2
 
 
 def read_ultralytics(content: Any) -> tuple[list[Picture], list[Row]] | None:
-    """The people of one picture from ``Results.to_json``, or None if it is none.
+    """Return the people of one picture from ``Results.to_json``, or None if it is none.
 
     Args:
         content: The parsed JSON.
@@ -30,7 +30,7 @@ def read_ultralytics(content: Any) -> tuple[list[Picture], list[Row]] | None:
 
 
 def read_yolo(path: Path, order: tuple[str, ...]) -> list[Row]:
-    """The people of a ``.txt``, one a line: class, box, then x, y and visibility of each joint.
+    """Return the people of a ``.txt``, one a line: class, box, then x, y and visibility of each joint.
 
     Args:
         path: The file.
