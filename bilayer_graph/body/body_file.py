@@ -10,6 +10,7 @@ from bilayer_graph.body.field_error import FieldError, one_line
 from bilayer_graph.body.joints import SMPL_JOINT_NAMES
 from bilayer_graph.body.npz_reader import read_npz
 from bilayer_graph.body.pickle_reader import read_pickle
+from bilayer_graph.body.skeleton_fields import SKELETON_FIELDS, unpack_skeleton
 from bilayer_graph.errors import InputError
 
 SHAPE_COMPONENTS = 10
@@ -40,6 +41,10 @@ def read_body_file(path: str | Path) -> dict[str, np.ndarray]:
     ``[V, 3, 207]``, ``keypoint_regressor`` ``[17, V]``, and the mesh levels ``level_*`` and
     ``up_*`` of the built-in body.
 
+    A body that is no human has the fields of a :class:`~bilayer_graph.body.Skeleton` of J joints
+    too: ``joint_names`` (uint8, ASCII text, names between spaces), ``bones`` [N, 2], ``root``, and
+    ``joint_regressor`` [J, V]. It may have any number of skinning joints and shapes.
+
     Args:
         path: An ``.npz`` file, or an SMPL pickle (read through an allow-list, never run); what
             it is shows in its first bytes, whatever its name.
@@ -50,15 +55,25 @@ def read_body_file(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = _as_path(path)
     try:
-        fields = check_fields(_read(path), joints=len(SMPL_JOINT_NAMES))
-        check_rows(fields)
-        if fields["shapedirs"].shape[-1] < SHAPE_COMPONENTS:
-            raise FieldError(f"the field shapedirs has fewer than {SHAPE_COMPONENTS} components")
-        return fields
+        return _check(_read(path))
     except FieldError as error:
         raise InputError("body", path, str(error), error.remedy or _REMEDY) from error
     except MemoryError as error:
         raise InputError("body", path, "too large for the free memory", _REMEDY) from error
+
+
+def _check(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if "joint_names" in arrays:
+        kept = {name: arrays[name] for name in SKELETON_FIELDS if name in arrays}
+        fields = kept | check_fields(arrays)
+        unpack_skeleton(fields)
+    else:
+        human = {name: array for name, array in arrays.items() if name not in SKELETON_FIELDS}
+        fields = check_fields(human, joints=len(SMPL_JOINT_NAMES))
+        if fields["shapedirs"].shape[-1] < SHAPE_COMPONENTS:
+            raise FieldError(f"the field shapedirs has fewer than {SHAPE_COMPONENTS} components")
+    check_rows(fields)
+    return fields
 
 
 def _as_path(path: str | Path) -> Path:
@@ -91,4 +106,4 @@ def _choose_reader(path: Path) -> Callable[[Path, Callable[[str], bool]], dict[s
 
 
 def _is_field(name: str) -> bool:
-    return name in _FIELDS or is_level(name)
+    return name in _FIELDS + SKELETON_FIELDS or is_level(name)

@@ -19,6 +19,7 @@ from bilayer_graph.body.joints import (
     SMPL_JOINT_NAMES,
     Skeleton,
 )
+from bilayer_graph.body.skeleton_fields import unpack_skeleton
 from bilayer_graph.errors import InputError
 
 
@@ -110,7 +111,8 @@ class BodyModel(nn.Module):
         Raises:
             InputError: As :func:`~bilayer_graph.body.read_body_file`.
         """
-        return cls(read_body_file(BUILTIN_BODY if path is None else path))
+        fields = read_body_file(BUILTIN_BODY if path is None else path)
+        return cls(fields, unpack_skeleton(fields))
 
     def forward(self, betas: Tensor, body_pose: Tensor, global_orient: Tensor) -> BodyOutput:
         """Pose bodies; see the class for the shapes."""
