@@ -1,19 +1,21 @@
+import json
 import re
 from itertools import pairwise
 
+import heat_flow
 import numpy as np
 import pytest
+import sphere
+import sphere_models
 import torch
 import trimesh
-from example_scripts import load_script
+from heat_flow import LENGTH, SOURCES, SPOT, HeatFlow, draw_samples, smooth_field
 from PIL import Image
 from scipy.linalg import expm
+from sphere_models import MeshOnly, TwoScale, mesh_only, num_parameters
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import multilevel_graph
-
-pytest.importorskip("matplotlib")
-script = load_script("sphere_diffusion")
 
 HARMONICS = {
     1: lambda x, y, z: x + 2 * y - z,
@@ -23,11 +25,9 @@ HARMONICS = {
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        words = ["sphere_diffusion.py", *[str(word) for word in arguments]]
-        monkeypatch.setattr("sys.argv", words)
-        return script.main(), *capsys.readouterr()
+def run(capsys):
+    def call(*words):
+        return sphere.main([str(word) for word in words]), *capsys.readouterr()
 
     return call
 
@@ -38,8 +38,8 @@ def graph():
     return multilevel_graph(levels, k=3)
 
 
-def heat_flow(level):
-    return script.HeatFlow(trimesh.creation.icosphere(level))
+def icosphere_flow(level):
+    return HeatFlow(trimesh.creation.icosphere(level))
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3])
@@ -49,7 +49,7 @@ def test_spherical_harmonics_decay_by_their_eigenvalues(degree):
     decay = np.exp(-degree * (degree + 1) * conductivity * time)
     errors = []
     for level in (2, 3, 4):
-        flow = heat_flow(level)
+        flow = icosphere_flow(level)
         start = HARMONICS[degree](*flow.vertices.T)
         uniform = np.full(len(start), conductivity)
         end = flow(start[:, None], uniform, time, steps=40)[:, 0]
@@ -67,8 +67,8 @@ def gradients(corners):
 
 
 def test_varying_conductivity_against_the_matrix_exponential():
-    flow, draw = heat_flow(1), np.random.default_rng(0)
-    conductivity = np.exp(script.smooth_field(flow.vertices, draw))
+    flow, draw = icosphere_flow(1), np.random.default_rng(0)
+    conductivity = np.exp(smooth_field(flow.vertices, draw))
     start = draw.normal(size=(42, 3))
     stiffness, mass = np.zeros((42, 42)), np.zeros(42)
     for face in flow.faces:
@@ -85,8 +85,8 @@ def test_varying_conductivity_against_the_matrix_exponential():
 
 
 def test_heat_is_conserved_and_evens_out():
-    flow, draw = heat_flow(2), np.random.default_rng(0)
-    conductivity = np.exp(script.smooth_field(flow.vertices, draw))
+    flow, draw = icosphere_flow(2), np.random.default_rng(0)
+    conductivity = np.exp(smooth_field(flow.vertices, draw))
     start = draw.uniform(size=(len(flow.vertices), 2))
     end = flow(start, conductivity, 0.3)
     np.testing.assert_allclose(flow.mass @ end, flow.mass @ start, rtol=1e-10)
@@ -95,41 +95,41 @@ def test_heat_is_conserved_and_evens_out():
 
 
 def test_samples():
-    flow = heat_flow(2)
-    samples = script.draw_samples(flow, 3, [5, 0])
-    nodes, number = len(flow.vertices), 3 * script.SOURCES
+    flow = icosphere_flow(2)
+    samples = draw_samples(flow, 3, [5, 0])
+    nodes, number = len(flow.vertices), 3 * SOURCES
     assert samples.x.shape == (number, nodes, 2)
     assert samples.y.shape == samples.distance.shape == (number, nodes)
     share = torch.tensor(flow.mass / flow.mass.sum()).float()
     torch.testing.assert_close(samples.y @ share, torch.ones(number))
-    torch.testing.assert_close(samples.x[..., 0] @ share, torch.full((number,), script.SPOT))
+    torch.testing.assert_close(samples.x[..., 0] @ share, torch.full((number,), SPOT))
     # The spot is hottest at the source; one conductivity for each group of sources.
     assert (samples.x[..., 0].argmax(1) == samples.distance.argmin(1)).all()
-    fields = samples.x[..., 1].view(3, script.SOURCES, nodes)
+    fields = samples.x[..., 1].view(3, SOURCES, nodes)
     assert (fields == fields[:, :1]).all()
     assert not torch.equal(fields[0], fields[1])
-    again = script.draw_samples(flow, 3, [5, 0])
+    again = draw_samples(flow, 3, [5, 0])
     assert all(torch.equal(*pair) for pair in zip(samples, again, strict=True))
-    assert not torch.equal(script.draw_samples(flow, 3, [5, 1]).y, samples.y)
+    assert not torch.equal(draw_samples(flow, 3, [5, 1]).y, samples.y)
 
 
 def test_conductivity_has_unit_variance_and_its_correlation_length():
     draw = np.random.default_rng(0)
     points = np.array([[0.0, 0, 1], [0, np.sin(0.4), np.cos(0.4)], [0, 0, -1]])
-    fields = np.stack([script.smooth_field(points, draw) for _ in range(4000)])
+    fields = np.stack([smooth_field(points, draw) for _ in range(4000)])
     gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    expected = np.exp(-((gaps / script.LENGTH) ** 2) / 2)
+    expected = np.exp(-((gaps / LENGTH) ** 2) / 2)
     np.testing.assert_allclose(fields.T @ fields / 4000, expected, atol=0.06)
 
 
 @pytest.mark.parametrize("channels", [16, 32])
 def test_equal_parameters(graph, channels):
-    target = script.num_parameters(script.TwoScale(graph, 32, 2))
-    model = script.mesh_only(graph, channels, target)
-    assert abs(script.num_parameters(model) - target) < 0.02 * target
+    target = num_parameters(TwoScale(graph, 32, 2))
+    model = mesh_only(graph, channels, target)
+    assert abs(num_parameters(model) - target) < 0.02 * target
     assert len(model.blocks) > 2
     with pytest.raises(InputError, match=rf"--mesh-channels=160: .* {target} parameters"):
-        script.mesh_only(graph, 160, target)
+        mesh_only(graph, 160, target)
 
 
 def test_receptive_fields(graph):
@@ -137,10 +137,10 @@ def test_receptive_fields(graph):
     distance = torch.cdist(graph["fine"].pos[:1], graph["fine"].pos)[0]
     x = torch.randn(1, len(distance), 2, requires_grad=True)
     reach = {}
-    for model in (script.MeshOnly(graph, 16, 2, 16), script.TwoScale(graph, 16, 2)):
+    for model in (MeshOnly(graph, 16, 2, 16), TwoScale(graph, 16, 2)):
         # The statistics of GroupNorm reach everywhere: leave them out.
         for module in model.modules():
-            if isinstance(module, script.GroupNorm):
+            if isinstance(module, sphere_models.GroupNorm):
                 module.forward = lambda x, *_: x
         torch.nn.init.ones_(model.readout.hidden.bias)
         (grad,) = torch.autograd.grad(model(x)[0, 0], x)
@@ -153,23 +153,24 @@ def test_receptive_fields(graph):
 def test_relative_error():
     predicted = torch.tensor([[3.0, 1.0, 5.0]])
     truth, distance = torch.tensor([[1.0, 1.0, 2.0]]), torch.tensor([[0.0, 1.0, 2.0]])
-    samples = script.Samples(torch.zeros(1, 3, 2), truth, distance)
-    error = script.relative_error
+    samples = heat_flow.Samples(torch.zeros(1, 3, 2), truth, distance)
+    error = sphere.relative_error
     assert error(predicted, samples, 0, 1) == pytest.approx(2)
     assert error(predicted, samples, 1, 3) == pytest.approx(3 / 5**0.5)
 
 
-def test_script(run, monkeypatch, tmp_path):
-    picture, seeds, draw_samples = tmp_path / "new" / "sphere.png", [], script.draw_samples
+def test_run(run, monkeypatch, tmp_path):
+    picture, results, seeds = tmp_path / "sphere.png", tmp_path / "new" / "sphere.json", []
 
     def draw(flow, fields, seed):
         seeds.append(tuple(seed))
         return draw_samples(flow, fields, seed)
 
-    monkeypatch.setattr(script, "draw_samples", draw)
+    monkeypatch.setattr(sphere, "draw_samples", draw)
     status, printed, _ = run(
         *("--fine", 2, "--coarse", 0, "--channels", 16, "--blocks", 2, "--mesh-channels", 16),
-        *("--fields", 3, "--steps", 2, "--batch-size", 2, "--seeds", 2, "--out", picture),
+        *("--fields", 3, "--steps", 2, "--batch-size", 2, "--seeds", 2, "--json", results),
+        *("--plot", picture),
     )
     assert status == 0
     assert len(set(seeds)) == 4  # what is tested on is not trained on
@@ -180,6 +181,12 @@ def test_script(run, monkeypatch, tmp_path):
     assert re.search(
         r"two-scale below mesh only, \d+ blocks of 16: -?\d+ \(-?\d+ to -?\d+\) %", printed
     )
+    written = json.loads(results.read_text())
+    assert [(row["model"], row["seed"]) for row in written["results"]] == [
+        (name, seed) for name in dict.fromkeys(row[1] for row in lines) for seed in (0, 1)
+    ]
+    assert all(len(row["curve"]) == 12 for row in written["results"])
+    assert written["metadata"]["options"]["blocks"] == 2
     shades = np.asarray(Image.open(picture).convert("RGB"))
     assert shades.shape == (460, 1100, 3)
     assert len(np.unique(shades.reshape(-1, 3), axis=0)) > 1000
@@ -196,7 +203,7 @@ def test_script(run, monkeypatch, tmp_path):
     ],
 )
 def test_bad_input(run, monkeypatch, tmp_path, arguments, message):
-    monkeypatch.setattr(script, "HELD_OUT_FIELDS", 1)
+    monkeypatch.setattr(sphere, "HELD_OUT_FIELDS", 1)
     monkeypatch.chdir(tmp_path)
     status, _, errors = run(*arguments)
     assert status == 2
