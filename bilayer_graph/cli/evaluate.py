@@ -164,11 +164,11 @@ def print_pictures(
     """Print and return the errors of a model of pictures, beside those of the mean body."""
     held_out = SyntheticBodies(body, arguments.samples, model.image_size, HELD_OUT_SEED)
     drawn = SyntheticBodies(body, MEAN_SAMPLES, 16, MEAN_SEED).batch(range(MEAN_SAMPLES))
-    mean = MeanBody(drawn["joints"].mean(0), drawn["vertices"].mean(0))
+    guesses = {"mean body": MeanBody(drawn["joints"].mean(0), drawn["vertices"].mean(0))}
     loader = DataLoader(held_out, batch_size=32, num_workers=arguments.workers)
     print(f"{arguments.samples} pictures, mm: mean ± 95 % interval (median)")
     numbers = {}
-    for name, errors in evaluate(model, body, loader, mean).items():
+    for name, errors in evaluate(model, body, loader, guesses).items():
         named = {ERROR_NAMES[key]: error for key, error in errors.items()}
         everybody = torch.ones(arguments.samples, dtype=torch.bool)
         result = Measured(named, everybody, {})
