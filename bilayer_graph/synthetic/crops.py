@@ -10,57 +10,60 @@ from torch.utils.data import Dataset
 
 from bilayer_graph.body.body_model import BodyModel
 from bilayer_graph.body.camera import project
-from bilayer_graph.body.joints import JOINT_NAMES
 from bilayer_graph.render.rasterizer import rasterize_hits
 from bilayer_graph.synthetic.backgrounds import sample_backgrounds
 from bilayer_graph.synthetic.draws import Draws
-from bilayer_graph.synthetic.keypoint_noise import detect_keypoints
 from bilayer_graph.synthetic.occluders import add_occluders
-from bilayer_graph.synthetic.people import Painter, paint_pixels, see_joints
-from bilayer_graph.synthetic.poses import sample_poses
+from bilayer_graph.synthetic.people import paint_pixels, see_joints
 from bilayer_graph.synthetic.sensor import Sensor
-from bilayer_graph.synthetic.views import sample_cameras, sample_orientations
+from bilayer_graph.synthetic.subject import Subject, person
+from bilayer_graph.synthetic.views import sample_cameras
 
 # Pictures rendered together: larger blocks fall out of a CPU's cache.
 _BLOCK = 16
 _SHAPE_LIMIT = 2.5
-# A joint is seen when at most this much flesh and cloth lies before it, in metres.
-_FLESH = {"hip": 0.22, "shoulder": 0.17, "knee": 0.14, "elbow": 0.12, "ankle": 0.13, "wrist": 0.1}
 
 
 class SyntheticBodies(Dataset[dict[str, Tensor]]):
-    """Rendered people: sample ``i`` depends on ``seed`` and ``i`` only, not on its batch.
+    """Rendered people, or other bodies.
 
-    Rendering runs on the device of the body; the samples stay there. The camera is exactly weak
-    perspective, so labels and pictures agree to the pixel.
+    Sample ``i`` depends on ``seed`` and ``i`` only, not on its batch. Rendering runs on the device
+    of the body; the samples stay there. The camera is exactly weak perspective, so labels and
+    pictures agree to the pixel.
 
     Args:
         body: Body model that is posed and rendered.
         size: Number of samples.
         image_size: Side of the pictures in pixels.
         seed: Seed of the dataset; datasets of different seeds share no sample.
+        subject: How the body stands, looks and is detected; as dressed people if ``None``.
 
-    Sample (float32, crop coordinates in [-1, 1] with x right and y down, metres in camera axes):
-        - ``image`` ``[3, S, S]``: RGB in [0, 1], in steps of 1/255.
-        - ``keypoints`` ``[12, 3]``: x, y, confidence in (0, 1] as from a detector; 0 where missed.
-        - ``keypoints_true`` ``[12, 2]``: the projected joints.
-        - ``visible`` ``[12]`` bool: inside the picture, not behind an occluder and, by the depth
+    Sample (float32, crop coordinates in [-1, 1] with x right and y down, metres in camera axes; of
+    a body of J joints, K skinning joints and S shapes; people have 12, 24 and 10):
+        - ``image`` [3, S, S]: RGB in [0, 1], in steps of 1/255.
+        - ``keypoints`` [J, 3]: x, y, confidence in (0, 1] as from a detector; zeros where missed.
+        - ``keypoints_true`` [J, 2]: the projected joints.
+        - ``visible`` [J] bool: inside the picture, not behind an occluder and, by the depth
           buffer, not behind another part of the body.
-        - ``vertices`` ``[V, 3]``, ``joints`` ``[12, 3]``: relative to the pelvis.
-        - ``global_orient`` ``[3, 3]``, ``body_pose`` ``[23, 3, 3]``, ``betas`` ``[10]``.
-        - ``camera`` ``[3]``: (s, tx, ty).
+        - ``vertices`` [V, 3], ``joints`` [J, 3]: relative to the pelvis.
+        - ``global_orient`` [3, 3], ``body_pose`` [K - 1, 3, 3], ``betas`` [S].
+        - ``camera`` [3]: (s, tx, ty).
     """
 
-    def __init__(self, body: BodyModel, size: int, image_size: int = 224, seed: int = 0) -> None:
+    def __init__(
+        self,
+        body: BodyModel,
+        size: int,
+        image_size: int = 224,
+        seed: int = 0,
+        subject: Subject | None = None,
+    ) -> None:
         self.body = body
         self.size = size
         self.image_size = image_size
         self.seed = seed
-        self._rest_joints = body.J_regressor @ body.v_template
-        self._painter = Painter(body)
+        self._subject = person(body) if subject is None else subject
         self._sensor = Sensor(self.device)
-        flesh = [_FLESH[name.split("_")[1]] for name in JOINT_NAMES]
-        self._flesh = torch.tensor(flesh, device=self.device)
 
     @property
     def device(self) -> torch.device:
@@ -98,23 +101,23 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         draws = Draws(self.seed, index)
         # Products of matrices are rounded as their sizes say, so that those are always the same.
         padded = torch.cat([index, index[-1:].expand(_BLOCK - len(index))])
-        people = self._sample_person(Draws(self.seed, padded))
-        sample = {name: values[: len(index)] for name, values in people.items()}
+        bodies = self._sample_body(Draws(self.seed, padded))
+        sample = {name: values[: len(index)] for name, values in bodies.items()}
         image, visible = self._render(draws, sample)
         points = sample.pop("points")
         box = (points.amax(1) - points.amin(1)).amax(-1)
         return {
             "image": image,
-            "keypoints": detect_keypoints(draws, sample["keypoints_true"], visible, box),
+            "keypoints": self._subject.detect(draws, sample["keypoints_true"], visible, box),
             "visible": visible,
             **sample,
         }
 
-    def _sample_person(self, draws: Draws) -> dict[str, Tensor]:
-        """Sample shape, pose and camera, and what follows; ``points`` are projected vertices."""
-        betas = draws.normal("betas", 10).clamp(-_SHAPE_LIMIT, _SHAPE_LIMIT)
-        pose = sample_poses(draws, self._rest_joints, self.body.parents)
-        orient = sample_orientations(draws)
+    def _sample_body(self, draws: Draws) -> dict[str, Tensor]:
+        """Shape, pose and camera, and what follows from them; ``points`` are projected vertices."""
+        shapes = self.body.shapedirs.size(-1)
+        betas = draws.normal("betas", shapes).clamp(-_SHAPE_LIMIT, _SHAPE_LIMIT)
+        pose, orient = self._subject.pose(draws)
         vertices = self.body(betas, pose, orient).vertices
         joints = self.body.joints(vertices)
         camera = sample_cameras(draws, self.body.keypoints(vertices))
@@ -130,14 +133,15 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         }
 
     def _render(self, draws: Draws, sample: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Render pictures ``[B, 3, S, S]``, and say which joints ``[B, 12]`` are seen in them."""
-        side, joints = self.image_size, sample["keypoints_true"]
-        vertices = self._painter.dress(draws, sample["vertices"])
+        """Pictures [B, 3, S, S], and which joints are seen in them [B, J]."""
+        side, joints, surface = self.image_size, sample["keypoints_true"], self._subject.surface
+        vertices = surface.dress(draws, sample["vertices"])
         pixels = (project(vertices, sample["camera"]) + 1) * (side / 2)
         hits = rasterize_hits(pixels, vertices[..., 2], self.body.faces, side, side)
         image = sample_backgrounds(draws, side)
-        paint_pixels(image, hits, self._painter(draws, vertices, hits))
+        paint_pixels(image, hits, surface(draws, vertices, hits))
         image, covered = add_occluders(draws, image, joints)
         joint_depth = sample["joints"][..., 2]
-        visible = see_joints(hits, covered, (joints + 1) * (side / 2), joint_depth, self._flesh)
+        places, flesh = (joints + 1) * (side / 2), self._subject.flesh
+        visible = see_joints(hits, covered, places, joint_depth, flesh)
         return self._sensor(draws, image), visible
