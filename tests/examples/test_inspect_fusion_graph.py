@@ -5,6 +5,7 @@ from PIL import Image
 
 from bilayer_graph.models import body_template, load_model
 from bilayer_graph.nn import BidirectionalFusionConv
+from bilayer_graph.render.sheets import LINE
 from bilayer_graph.testing import assert_close
 
 script = load_script("inspect_fusion_graph")
@@ -39,10 +40,9 @@ def test_all_joints_of_the_last_block(run, tmp_path):
     blocks = [line.split() for line in lines if line.strip().startswith(("1 ", "2 ", "3 "))]
     assert [row[:2] for row in blocks] == [[n, d] for n in "123" for d in script.DIRECTIONS]
     assert all(row[2] == "1.00" for row in blocks)  # untrained: the learned graph is the prior
-    assert sum(line.startswith(("left_", "right_")) for line in lines) == 12
     assert "Picture of block 3, drives" in printed
     rows, columns = 6, 2
-    wanted = (columns * 3 * script.PANEL, rows * (script.PANEL + script.TEXT) + 3 * script.TEXT)
+    wanted = (columns * 3 * script.PANEL, rows * (script.PANEL + LINE) + 3 * LINE)
     assert Image.open(tmp_path / "deep" / "graph.png").size == wanted
 
 
@@ -53,7 +53,7 @@ def test_one_joint_of_a_chosen_block(run, tmp_path):
     picture = Image.open(tmp_path / "deep" / "graph.png").convert("RGB")
     assert picture.width == 3 * script.PANEL
     # Untrained: the second panel repeats the first one (below the titles), the third is colourless.
-    top, side = script.TEXT, script.PANEL
+    top, side = LINE, script.PANEL
     panels = [
         torch.frombuffer(
             bytearray(picture.crop((i * side, top, (i + 1) * side, top + side)).tobytes()),
@@ -70,11 +70,8 @@ def test_one_joint_of_a_chosen_block(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--block", 0), "--block=0: the model has 3 blocks. Give a number from 1 to 3"),
-        (("--block", 4), "--block=4"),
-        (("--joints", "tail"), "--joints=tail: no such joint. Give some of right_ankle"),
+        (("--block", 4), "--block=4: no such block. Give 1 to 3"),
         (("--weights", "none.safetensors"), "weights=none.safetensors: no such file"),
-        (("--body", "none.npz"), "body=none.npz: no such file"),
     ],
 )
 def test_bad_arguments(run, arguments, says):
@@ -93,7 +90,7 @@ def test_prior_and_learned_weights(fusions, template, direction):
     scale = 1.0 + torch.rand(fusion.edge_weight.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         fusion.edge_weight.mul_(scale)
-    prior, learned = script.fusion_weights(fusion, direction)
+    prior, learned = script.weights(fusion, direction)
     over = script.DIRECTIONS.index(direction)
     expected = closeness / closeness.sum(over, keepdim=True)
     assert_close(prior, expected)
@@ -113,17 +110,10 @@ def test_near_share(template):
 
 
 def test_symmetry(fusions, template):
-    prior, _ = script.fusion_weights(fusions[0], "drives")
+    prior, _ = script.weights(fusions[0], "drives")
     assert script.correlation(prior, script.mirrored(prior, template)) > 0.97
     left = torch.zeros(12, 431)
     left[4, template.vertices[:, 0] > 0.05] = 1.0
     right = script.mirrored(left, template)
     assert torch.equal(right.sum(1).nonzero().flatten(), torch.tensor([1]))
     assert (template.vertices[right[1] > 0, 0] < 0).all()
-
-
-def test_colours():
-    colours = script.blend(torch.tensor([-7.0, -1.0, 0.0, 1.0, 7.0]))
-    assert_close(colours, script.COLOURS[[0, 0, 1, 2, 2]])
-    halves = script.blend(torch.tensor([-0.5, 0.5]))
-    assert_close(halves, (script.COLOURS[[0, 2]] + script.COLOURS[1]) / 2)
