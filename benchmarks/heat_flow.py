@@ -87,4 +87,5 @@ def smooth_field(points: np.ndarray, draw: np.random.Generator, waves: int = 64)
     """Draw a random field of unit variance, of values that are alike up to ``LENGTH`` apart."""
     frequency = draw.normal(size=(3, waves)) / LENGTH
     phase = draw.uniform(0, 2 * np.pi, waves)
-    return np.cos(points @ frequency + phase).sum(axis=1) * math.sqrt(2 / waves)
+    field: np.ndarray = np.cos(points @ frequency + phase).sum(axis=1) * math.sqrt(2 / waves)
+    return field

@@ -22,7 +22,8 @@ class Readout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the heat ``[B, N]``."""
-        return self.out(self.hidden(self.norm(x)).relu()).squeeze(-1)
+        heat: Tensor = self.out(self.hidden(self.norm(x)).relu())
+        return heat.squeeze(-1)
 
 
 class MeshOnly(nn.Module):
@@ -40,7 +41,8 @@ class MeshOnly(nn.Module):
         x, adjacency = self.lift(x), self.fine()
         for block in self.blocks:
             x = block(x, adjacency)
-        return self.readout(x)
+        heat: Tensor = self.readout(x)
+        return heat
 
 
 class TwoScale(nn.Module):
@@ -68,7 +70,8 @@ class TwoScale(nn.Module):
         adjacency = self.coarse(), self.fine()
         for block in self.blocks:
             both = block(both, adjacency)
-        return self.readout(both[1])
+        heat: Tensor = self.readout(both[1])
+        return heat
 
 
 def static_graph(graph: HeteroData, level: str) -> StaticGraph:

@@ -146,7 +146,8 @@ def skinning_weights(vertices: np.ndarray) -> np.ndarray:
     steps = np.round(2048 * weights / weights.sum(axis=1, keepdims=True))
     row = np.arange(len(steps))
     steps[row, steps.argmax(axis=1)] += 2048 - steps.sum(axis=1)
-    return (steps / 2048).astype(np.float16)
+    rounded: np.ndarray = (steps / 2048).astype(np.float16)
+    return rounded
 
 
 def build_skeleton() -> Skeleton:

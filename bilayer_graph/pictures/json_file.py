@@ -60,6 +60,6 @@ def numbers(values: Any) -> Any:
 
 
 def objects(values: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list, empty ones in place of what is none; none of what is no list."""
+    """Return the objects of a list, empty ones for what is none; nothing of what is no list."""
     values = values if isinstance(values, list) else []
     return [value if isinstance(value, dict) else {} for value in values]

@@ -30,7 +30,7 @@ def read_ultralytics(content: Any) -> tuple[list[Picture], list[Row]] | None:
 
 
 def read_yolo(path: Path, order: tuple[str, ...]) -> list[Row]:
-    """Return the people of a ``.txt``, one a line: class, box, then x, y and visibility of each joint.
+    """Return the people of a ``.txt``, one a line: class, box, and x, y, visibility of each joint.
 
     Args:
         path: The file.

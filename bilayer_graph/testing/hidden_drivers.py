@@ -63,4 +63,5 @@ class HiddenDrivers:
 
     def _felt(self, x: Tensor) -> Tensor:
         neighbours = StaticGraph(self.graph[NEAR].edge_index)().to_dense()
-        return (neighbours / neighbours.sum(dim=1, keepdim=True) @ x).squeeze(-1)
+        mean: Tensor = neighbours / neighbours.sum(dim=1, keepdim=True) @ x
+        return mean.squeeze(-1)
