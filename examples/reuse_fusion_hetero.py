@@ -52,8 +52,7 @@ class HeteroNet(torch.nn.Module):
     def forward(self, graph: HeteroData) -> Tensor:
         """Return the measurement of each fine node."""
         x = {name: self.lift[name](x) for name, x in graph.x_dict.items()}
-        out: Tensor = self.head(self.conv(x, graph.edge_index_dict)["fine"])
-        return out.squeeze(-1)
+        return torch.squeeze(self.head(self.conv(x, graph.edge_index_dict)["fine"]), -1)
 
 
 def train(model: HeteroNet, graphs: list[HeteroData]) -> None:

@@ -138,7 +138,7 @@ def build() -> dict[str, np.ndarray]:
 
 
 def skinning_weights(vertices: np.ndarray) -> np.ndarray:
-    """Return weights [V, K]: of a joint's nearest flesh, in steps of 1/2048 that sum to 1."""
+    """Return weights ``[V, K]``: of a joint's nearest flesh, in steps of 1/2048 that sum to 1."""
     near = np.exp(-flesh_distance(vertices) / BLEND)
     weights = np.stack(
         [near[:, [part.joint == name for part in FLESH]].max(axis=1) for name in JOINTS], axis=1
@@ -161,7 +161,7 @@ def build_skeleton() -> Skeleton:
 
 
 def build_mesh() -> tuple[np.ndarray, np.ndarray]:
-    """Return vertices [1500, 3] and faces of the skin: marching cubes, then decimation."""
+    """Return vertices ``[1500, 3]`` and faces of the skin: marching cubes, then decimation."""
     axes = [np.arange(low, high, VOXEL) for low, high in ((-0.35, 0.36), (-0.06, 1.5), (-0.82, 1))]
     z, y, x = np.meshgrid(*axes[::-1], indexing="ij")
     grid = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
@@ -173,7 +173,7 @@ def build_mesh() -> tuple[np.ndarray, np.ndarray]:
 
 
 def flesh_distance(points: np.ndarray) -> np.ndarray:
-    """Return the distance of points [P, 3] to the surface of each part, negative inside."""
+    """Return the distance of points ``[P, 3]`` to the surface of each part, negative inside."""
     columns = []
     for part in FLESH:
         start = np.array(part.start or JOINTS[part.joint].place)
@@ -185,7 +185,7 @@ def flesh_distance(points: np.ndarray) -> np.ndarray:
 
 
 def shape_directions(vertices: np.ndarray) -> np.ndarray:
-    """Return [V, 3, 4]: long legs, a long body, a wide body, a long neck; metres a unit."""
+    """Return ``[V, 3, 4]``: long legs, a long body, a wide body, a long neck; metres a unit."""
     x, y, z = vertices.T
     zero = np.zeros_like(x)
     above = (y - 0.95).clip(0)
@@ -199,7 +199,7 @@ def shape_directions(vertices: np.ndarray) -> np.ndarray:
 
 
 def regressor(points: list[Point], vertices: np.ndarray, nearest: int = 32) -> np.ndarray:
-    """Return weights [J, V] of sum 1, as even as can be, that give points from near vertices."""
+    """Return weights ``[J, V]`` of sum 1, as even as can be, that give points from vertices."""
     matrix = np.zeros((len(points), len(vertices)))
     for row, point in zip(matrix, np.array(points), strict=True):
         near = np.linalg.norm(vertices - point, axis=1).argsort()[:nearest]

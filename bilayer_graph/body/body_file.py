@@ -42,8 +42,8 @@ def read_body_file(path: str | Path) -> dict[str, np.ndarray]:
     ``up_*`` of the built-in body.
 
     A body that is no human has the fields of a :class:`~bilayer_graph.body.Skeleton` of J joints
-    too: ``joint_names`` (uint8, ASCII text, names between spaces), ``bones`` [N, 2], ``root``, and
-    ``joint_regressor`` [J, V]. It may have any number of skinning joints and shapes.
+    too: ``joint_names`` (uint8, ASCII text, names between spaces), ``bones`` ``[N, 2]``, ``root``,
+    and ``joint_regressor`` ``[J, V]``. It may have any number of skinning joints and shapes.
 
     Args:
         path: An ``.npz`` file, or an SMPL pickle (read through an allow-list, never run); what

@@ -27,7 +27,7 @@ def unpack_skeleton(fields: Mapping[str, np.ndarray]) -> Skeleton:
     """Return the skeleton that a body's fields name; a human's if they name none.
 
     Raises:
-        FieldError: A field is missing, or bones or root name a joint that is not there.
+        FieldError: If a field is missing, or bones or root name a joint that is not there.
     """
     if "joint_names" not in fields:
         return HUMAN

@@ -61,7 +61,7 @@ def joint_order(name: str) -> tuple[str, ...]:
     """Return the order that a user names.
 
     Raises:
-        InputError: There is none of this name.
+        InputError: If there is none of this name.
     """
     if name not in JOINT_ORDERS:
         remedy = f"Give one of {', '.join(JOINT_ORDERS)}"
@@ -73,11 +73,11 @@ def to_coco(joints: Tensor, names: tuple[str, ...]) -> Tensor:
     """Joints of any order in COCO's order; those that the order lacks are zeros.
 
     Args:
-        joints: [..., J, 3] x, y and confidence.
+        joints: ``[..., J, 3]`` x, y and confidence.
         names: Name of each of the J joints; names that COCO does not have are passed over.
 
     Returns:
-        [..., 17, 3].
+        ``[..., 17, 3]``.
     """
     places = [names.index(name) if name in names else len(names) for name in COCO_NAMES]
     missing = torch.zeros_like(joints[..., :1, :])

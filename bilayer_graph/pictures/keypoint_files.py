@@ -32,8 +32,8 @@ class People:
     """The people of a picture.
 
     Attributes:
-        keypoints: [P, 17, 3] float32 in COCO's order: x, y in pixels of the picture and confidence
-            in [0, 1]. Joints that the file does not have, such as a face, are zeros.
+        keypoints: ``[P, 17, 3]`` float32 in COCO's order: x, y in pixels of the picture and
+            confidence in [0, 1]. Joints that the file does not have, such as a face, are zeros.
         rows: Which of the picture's people in the file each of them is, counted from 0.
     """
 
@@ -66,8 +66,8 @@ class KeypointFile:
             joints: What its joints are where it does not name them: one of ``JOINT_ORDERS``.
 
         Raises:
-            InputError: It is missing, too large, none of the formats, or has nobody in it; there is
-                no such order, or the file names its joints itself.
+            InputError: If it is missing, too large, none of the formats, or has nobody in it; if
+                there is no such order, or the file names its joints itself.
         """
         path = Path(path)
         if not os.path.isfile(path):  # unlike Path.is_file, False of a name that cannot exist
@@ -91,7 +91,7 @@ class KeypointFile:
                 need no word.
 
         Raises:
-            InputError: It has another shape or type, or there is no such order.
+            InputError: If it has another shape or type, or there is no such order.
         """
         path = Path("array")
         rows = array_rows(path, array)
@@ -127,7 +127,7 @@ class KeypointFile:
             At least one person.
 
         Raises:
-            InputError: No picture or several fit ``image``, the sizes differ, or nobody can be
+            InputError: If no picture or several fit ``image``, the sizes differ, or nobody can be
                 used.
         """
         picture = self._find(None if image is None else Path(image), only)
@@ -246,9 +246,9 @@ def read_keypoints(
         joints: What its joints are where it does not name them: one of ``JOINT_ORDERS``.
 
     Returns:
-        [P, 17, 3] float32 in COCO's order: x, y in pixels of the picture and confidence in [0, 1].
-        Joints that the file does not have are zeros. See :meth:`KeypointFile.people` for who is
-        left out.
+        ``[P, 17, 3]`` float32 in COCO's order: x, y in pixels of the picture and confidence in
+        [0, 1]. Joints that the file does not have are zeros. See :meth:`KeypointFile.people` for
+        who is left out.
 
     Raises:
         InputError: As :meth:`KeypointFile.load` and :meth:`KeypointFile.people`.

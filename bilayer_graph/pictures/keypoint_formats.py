@@ -41,7 +41,7 @@ def read_people(path: Path, joints: str | None = None) -> tuple[list[Picture], l
         joints: What joints without names are, by a name of ``JOINT_ORDERS``.
 
     Raises:
-        InputError: It is none of the formats, there is no such order, or the file names its joints.
+        InputError: If it is none of the formats, no such order exists, or the file names its joints.
     """
     order = None if joints is None else joint_order(joints)
     kind = path.suffix.lower()
@@ -58,7 +58,7 @@ def said_rows(path: Path, rows: list[Row], joints: str) -> list[Row]:
     """People whose joints are what a user says; ``path`` is for messages.
 
     Raises:
-        InputError: There is no such order, or the rows have names.
+        InputError: If there is no such order, or the rows have names.
     """
     order = joint_order(joints)
     if any(row.named for row in rows):

@@ -88,11 +88,11 @@ def read_row(row: Row, size: tuple[int, int] | None = None) -> tuple[Tensor, boo
         size: Width and height of the picture, where known.
 
     Returns:
-        [17, 3] float32 in COCO's order with confidence in [0, 1], and whether scores outside of
+        ``[17, 3]`` float32 in COCO's order with confidence in [0, 1], and whether scores outside of
         [0, 1] were clamped.
 
     Raises:
-        UnusableRowError: The row holds no person that can be used.
+        UnusableRowError: If the row holds no person that can be used.
     """
     joints, order = _joints(row)
     _check_coordinates(joints)
@@ -110,7 +110,7 @@ def read_row(row: Row, size: tuple[int, int] | None = None) -> tuple[Tensor, boo
 
 
 def _joints(row: Row) -> tuple[Tensor, tuple[str, ...]]:
-    """Return the joints [J, 3] and what they are."""
+    """Return the joints ``[J, 3]`` and what they are."""
     if row.problem:
         raise UnusableRowError(row.problem, row.remedy)
     if row.values is None:
@@ -130,7 +130,7 @@ def _joints(row: Row) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _triples(values: Any) -> np.ndarray:
-    """[J, 3] from J triples or from a flat list."""
+    """``[J, 3]`` from J triples or from a flat list."""
     try:
         array = np.array(numbers(values), dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RecursionError):

@@ -37,7 +37,7 @@ def read_yolo(path: Path, order: tuple[str, ...]) -> list[Row]:
         order: What the joints are; the lines do not say it.
 
     Raises:
-        InputError: It is no text, or of more people than a picture has.
+        InputError: If it is no text, or of more people than a picture has.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

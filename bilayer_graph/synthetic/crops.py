@@ -40,13 +40,13 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
 
     Sample (float32, crop coordinates in [-1, 1] with x right and y down, metres in camera axes; of
     a body of J joints, K skinning joints and S shapes; people have 12, 24 and 10):
-        - ``image`` [3, S, S]: RGB in [0, 1], in steps of 1/255.
-        - ``keypoints`` [J, 3]: x, y, confidence in (0, 1] as from a detector; zeros where missed.
-        - ``keypoints_true`` [J, 2]: the projected joints.
-        - ``visible`` [J] bool: inside the picture, not behind an occluder and, by the depth
+        - ``image`` ``[3, S, S]``: RGB in [0, 1], in steps of 1/255.
+        - ``keypoints`` ``[J, 3]``: x, y, confidence in (0, 1] as of a detector; zeros where missed.
+        - ``keypoints_true`` ``[J, 2]``: the projected joints.
+        - ``visible`` ``[J]`` bool: inside the picture, not behind an occluder and, by the depth
           buffer, not behind another part of the body.
-        - ``vertices`` [V, 3], ``joints`` [J, 3]: relative to the pelvis.
-        - ``global_orient`` [3, 3], ``body_pose`` [K - 1, 3, 3], ``betas`` [S].
+        - ``vertices`` ``[V, 3]``, ``joints`` ``[J, 3]``: relative to the pelvis.
+        - ``global_orient`` ``[3, 3]``, ``body_pose`` [K - 1, 3, 3], ``betas`` ``[S]``.
         - ``camera`` [3]: (s, tx, ty).
     """
 
@@ -133,7 +133,7 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         }
 
     def _render(self, draws: Draws, sample: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Pictures [B, 3, S, S], and which joints are seen in them [B, J]."""
+        """Pictures ``[B, 3, S, S]``, and which joints are seen in them ``[B, J]``."""
         side, joints, surface = self.image_size, sample["keypoints_true"], self._subject.surface
         vertices = surface.dress(draws, sample["vertices"])
         pixels = (project(vertices, sample["camera"]) + 1) * (side / 2)
