@@ -1,5 +1,6 @@
 """Weights on disk: safetensors, with what is needed to build the model around them."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -7,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from bilayer_graph.body import BodyModel
-from bilayer_graph.errors import InputError
+from bilayer_graph.errors import InputError, not_written
 from bilayer_graph.models.bilayer_hmr import BilayerHMR
 from bilayer_graph.models.config import ModelConfig
 from bilayer_graph.models.variants import VARIANTS, assemble_model
@@ -59,13 +60,14 @@ def save_model(model: BilayerHMR, path: str | Path) -> None:
         raise InputError("model", broken, problem, "Keep the weights in that range, or scale them")
     metadata = {"config": model.config.to_json(), "template": model.template_digest}
     target = Path(path)
-    partial = target.with_suffix(".partial")
+    partial = Path(f"{target}.partial")
     try:
         save_file(state, partial, metadata)
         partial.replace(target)
-    except (OSError, SafetensorError) as error:
-        remedy = "Give a folder that can be written to, on a disk with space"
-        raise InputError("path", target, f"cannot be written ({error})", remedy) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        with suppress(OSError, ValueError):
+            partial.unlink()
+        raise not_written("path", target, error) from error
 
 
 def load_model(
@@ -95,6 +97,7 @@ def load_model(
     if variant is not None and config != VARIANTS[variant]:
         remedy = f"Give weights of {variant!r}, or leave the variant out"
         raise InputError("weights", path, f"holds {config}, not {variant!r}", remedy)
+    _check_size(path, config, state)
     try:
         model = assemble_model(config, body or BodyModel.load())
     except InputError as error:
@@ -118,6 +121,16 @@ def load_model(
     if broken is not None:
         raise InputError("weights", path, f"{broken} holds NaN or infinity", _REMEDY)
     return model.float().eval()
+
+
+def _check_size(path: str | Path, config: ModelConfig, state: dict[str, torch.Tensor]) -> None:
+    """Refuse sizes that the file has no weights for, before memory is taken for them."""
+    has_hidden = config.joint_input == "pose" or config.readout == "free"
+    least = config.num_blocks * config.channels**2 + has_hidden * config.hidden**2
+    there = sum(tensor.numel() for tensor in state.values())
+    if least > there:
+        problem = f"does not fit its own model (of {least} weights and more, {there} are there)"
+        raise InputError("weights", path, problem, _REMEDY)
 
 
 def _not_finite(state: dict[str, torch.Tensor]) -> str | None:

@@ -6,11 +6,11 @@ import pickle
 import pytest
 import torch
 from model_samples import BLIND, PICTURES, run, stirred
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.models import PAPER, SMALL, assemble_model, load_model, save_model
+from bilayer_graph.models import PAPER, SMALL, assemble_model, checkpoint, load_model, save_model
 
 
 @pytest.fixture
@@ -57,8 +57,26 @@ def test_writing_again_changes_nothing(path, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_file_is_small_and_replaced_in_one_step(path):
+def test_the_file_is_small_and_alone(path):
     assert path.stat().st_size < 16e6
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_no_reader_meets_half_a_file(model, path, monkeypatch):
+    """While the new weights are written, and after a disk that is full, the old ones are there."""
+    whole, seen = path.read_bytes(), []
+
+    def full(state, target, metadata):
+        with open(target, "wb") as file:
+            file.write(b"half a file")
+        seen.append(path.read_bytes())
+        raise SafetensorError("Error while serializing: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(InputError, match=r"^path=.*No space left.*Give a folder.*with space"):
+        save_model(model, path)
+    assert seen == [whole]
+    assert path.read_bytes() == whole
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
@@ -138,6 +156,13 @@ def test_a_folder_that_cannot_be_written_to(small, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"^path=.*cannot be written .*Give a folder"):
         save_model(small, tmp_path / "file" / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 300])
+def test_a_name_that_cannot_be_written(small, tmp_path, name):
+    with pytest.raises(InputError, match=r"^path=.*cannot be written .*Give a folder"):
+        save_model(small, tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
@@ -223,6 +248,16 @@ def test_values_that_are_not_finite_are_not_read(path, value):
 def test_numbers_of_another_kind(path, dtype):
     rewrite(path, lambda state, metadata: state.update({BIAS: state[BIAS].to(dtype)}))
     with pytest.raises(InputError, match=rf"^weights=.*does not fit.*{BIAS} is {dtype}.*Give a"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("size", ["channels", "num_blocks", "hidden"])
+def test_sizes_that_promise_more_than_there_is(small, tmp_path, size):
+    path = tmp_path / "model.safetensors"
+    save_model(small, path)
+    config = json.loads(small.config.to_json()) | {size: 10**8}
+    rewrite(path, lambda state, metadata: metadata.update(config=json.dumps(config)))
+    with pytest.raises(InputError, match=r"^weights=.*does not fit.*weights and more.*Give a"):
         load_model(path)
 
 
