@@ -17,5 +17,5 @@ def check_finite(name: str, value: Tensor, step: int) -> Tensor:
     """
     if not value.isfinite():
         remedy = "Go on from the last checkpoint with --resume and a lower --lr"
-        raise InputError(name, f"{float(value):g}", f"not finite in batch {step}", remedy)
+        raise InputError(name, f"{float(value.detach()):g}", f"not finite in batch {step}", remedy)
     return value

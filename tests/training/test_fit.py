@@ -202,6 +202,9 @@ def test_a_training_on_pictures_goes_on_to_the_same_bits(pictures, tmp_path):
         fit.fit(run, task, samples, [Random()], SIZE)
         states.append(torch.load(run.out / "last.ckpt", weights_only=True))
     same_bits(states[1]["state_dict"], states[0]["state_dict"])
+    schedule = states[0]["lr_schedulers"][0]
+    assert schedule["last_epoch"] == EPOCHS * STEPS  # counted by steps
+    assert schedule["_last_lr"] == pytest.approx([0.0])
 
 
 def test_a_longer_training_goes_on_from_a_finished_one(whole, make, tmp_path):
@@ -268,6 +271,30 @@ def test_the_checkpoint_of_another_model(whole, pictures, tmp_path):
     task, samples = pictures()
     with pytest.raises(InputError, match=r"^--resume=.*of another training .*Give the options of"):
         fit.fit(run, task, samples, [Random()], SIZE)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state.update(state_dict=None),
+        lambda state: state.update(state_dict={}),
+        lambda state: state.update(optimizer_states=[]),
+        lambda state: state.update(optimizer_states=[{"state": {}, "param_groups": []}]),
+        lambda state: state.update(lr_schedulers=[3]),
+        lambda state: state.update(loops={"fit_loop": None}),
+        lambda state: state.update(callbacks=[1]),
+        lambda state: state.pop("optimizer_states"),
+        lambda state: state.pop("loops"),
+        lambda state: state.pop("state_dict"),
+    ],
+)
+def test_a_damaged_state(whole, make, tmp_path, damage):
+    state = torch.load(whole[0] / "last.ckpt", weights_only=True)
+    damage(state)
+    torch.save(state, tmp_path / "last.ckpt")
+    message = r"^--resume=.*(of another|no checkpoint of a) training.*(Give the options|without)"
+    with pytest.raises(InputError, match=message):
+        train(run_in(tmp_path, epochs=EPOCHS + 1, resume=True), *make())
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

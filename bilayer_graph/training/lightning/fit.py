@@ -20,6 +20,9 @@ from bilayer_graph.training.sampler import FreshSamples
 CHECKPOINT, WEIGHTS = "last.ckpt", "model.safetensors"
 """Files of a run: the whole state, for going on, and the weights, for use."""
 
+# Lightning goes on without some of them, from another state than the one that was saved.
+_PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "pytorch-lightning_version")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -98,6 +101,7 @@ def fit(
         InputError: If a file cannot be written, a checkpoint is of another training, or the loss
             is not finite.
     """
+    began = _Began()
     trainer = pl.Trainer(
         max_epochs=run.epochs,
         precision=run.precision,
@@ -109,6 +113,7 @@ def fit(
             TQDMProgressBar(refresh_rate=10),
             ModelCheckpoint(run.out, filename=Path(CHECKPOINT).stem, enable_version_counter=False),
             ExportWeights(run.out / WEIGHTS),
+            began,
         ],
         logger=TensorBoardLogger(run.out, name="log"),
         num_sanity_val_steps=0,
@@ -122,16 +127,20 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         # A frozen encoder, and the mean of the weights, are meant to be.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+        # The logger is there first; what a folder may hold is checked by prepare_folder.
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
         try:
             trainer.fit(task, datamodule=samples, ckpt_path=last, weights_only=True)
         except OSError as error:
             remedy = "Make room or give another folder; --resume goes on from the last checkpoint"
             raise InputError("--out", run.out, f"cannot be written ({error})", remedy) from error
-        except (RuntimeError, KeyError) as error:
-            if last is None or trainer.global_step > 0:
+        except InputError:
+            raise
+        except Exception as error:  # states of other trainings fit in many ways not
+            if last is None or began.began:
                 raise
             remedy = "Give the options of that training, or train without --resume"
-            problem = f"of another training ({str(error).splitlines()[0]})"
+            problem = f"of another training ({type(error).__name__}: {str(error)[:200]})"
             raise InputError("--resume", last, problem, remedy) from error
 
 
@@ -178,6 +187,15 @@ class _Samples(pl.LightningDataModule):
         )
 
 
+class _Began(Callback):
+    """Knows whether a training got so far that all of its checkpoint is restored."""
+
+    began = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.began = True
+
+
 class ExportWeights(Callback):
     """A callback that writes the weights after every validation: an interrupted run leaves some."""
 
@@ -219,5 +237,5 @@ def _check_checkpoint(last: Path) -> None:
         state = torch.load(last, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no pickle end in errors of any kind
         raise InputError("--resume", last, "truncated, or no checkpoint", remedy) from error
-    if not isinstance(state, dict) or "pytorch-lightning_version" not in state:
+    if not isinstance(state, dict) or not all(state.get(name) for name in _PARTS):
         raise InputError("--resume", last, "no checkpoint of a training", remedy)
