@@ -72,6 +72,16 @@ def test_a_wider_adjacency(dtype, device):
     assert_close(adjacency.grad, x.double().sum((0, 2)).expand(12, -1), dtype)
 
 
+@pytest.mark.parametrize("size", [(2, 5), (5, 2)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_the_gradient_of_a_wider_adjacency_is_summed_wide(size, dtype, device):
+    """In bfloat16 a sum of ones ends at 256, in float16 at 2048."""
+    items = 3000
+    adjacency, x = leaves(torch.ones(size).to(device), torch.ones(items, size[1], 1).to(device))
+    fusion_product(adjacency, x.to(dtype)).sum().backward()
+    assert torch.equal(adjacency.grad, torch.full_like(adjacency, items))
+
+
 @pytest.mark.parametrize("size", [(4, 9), (9, 4), (1, 1)], ids=str)
 def test_derivatives_of_first_and_second_order(size, device):
     inputs = leaves(*problem(size, batch=2, channels=3, device=device))

@@ -52,6 +52,15 @@ def test_narrow_features_are_summed_in_the_dtype_of_the_values(dtype, device):
     assert_close(out, dense_products(matrix, left, right))
 
 
+@pytest.mark.parametrize(("batch", "channels"), [(3000, 1), (1, 3000)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_many_narrow_products_are_summed_wide(batch, channels, dtype, device):
+    """In bfloat16 a sum of ones ends at 256, in float16 at 2048."""
+    matrix, _, left, right = problem("square", device=device)
+    left, right = (x.new_ones(batch, x.size(1), channels, dtype=dtype) for x in (left, right))
+    assert torch.equal(sddmm(matrix, left, right), torch.full_like(matrix.value, 3000))
+
+
 def test_the_batch_is_added_up(device):
     matrix, _, left, right = problem("large", device=device)
     items = zip(left, right, strict=True)

@@ -117,6 +117,16 @@ def test_goes_on_as_if_it_had_not_been_stopped(tune, whole, tmp_path):
     assert not any("encoder" in name for name in state["state_dict"])
 
 
+def test_the_learning_rates_fall_by_steps_as_half_a_cosine(whole):
+    task, state = whole
+    shares = [task.share_of_rate(step) for step in range(EPOCHS * STEPS + 1)]
+    assert shares == pytest.approx([1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5, 0])
+    (schedule,) = state["lr_schedulers"]
+    assert schedule["last_epoch"] == EPOCHS * STEPS
+    assert schedule["_last_lr"] == pytest.approx([0.0] * 4)
+    assert schedule["base_lrs"] == pytest.approx([5e-3, 1e-3, 5e-3, 1e-3])
+
+
 def test_pictures_reach_the_adapter_and_no_encoder(tune, whole, body):
     task, _ = whole
     adapter = task.model.joint_features.joint_features.lin_patch

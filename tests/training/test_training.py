@@ -10,6 +10,7 @@ from bilayer_graph.models import HMROutput, ModelConfig, assemble_model
 from bilayer_graph.testing import assert_close, sample_features
 from bilayer_graph.training.evaluation import MeanBody, body_errors
 from bilayer_graph.training.lightning import BilayerTraining, mix_keypoints, total_loss
+from bilayer_graph.training.lightning.paper import warm_up_and_cosine
 
 TERMS = {"mesh", "mesh_joints", "mesh_2d", "skeleton", "skeleton_2d", "pose", "shape"}
 EVERY_VERTEX = torch.arange(6890)
@@ -148,6 +149,14 @@ def test_the_choice_is_its_seed():
     assert not torch.equal(mix_keypoints(many(), 0.5, seed=4), first)
 
 
+def test_the_learning_rate_rises_and_falls_as_half_a_cosine():
+    shares = torch.tensor([warm_up_and_cosine(step / 1000) for step in range(1001)])
+    rise, fall = shares[:50], shares[50:]
+    # From a sixth of the highest, evenly, in a twentieth of the training.
+    assert_close(rise, torch.linspace(1 / 6, 1, 51)[:50])
+    assert_close(fall, 0.5 + 0.5 * torch.linspace(0, torch.pi, 951).cos())
+
+
 FULL = SimpleNamespace(upsample=lambda vertices: [vertices])
 
 
@@ -247,11 +256,12 @@ def test_a_training_runs(batch, body, monkeypatch):
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    task = BilayerTraining(model, body, 1e-3, total_steps=4)
-    trainer.fit(task, DataLoader(samples, 3), DataLoader(samples, 3))
-    assert shares == [1.0, 0.75, 0.5]
-    assert len(set(seeds)) == 3
-    assert len(steps.losses) == 3
+    task = BilayerTraining(model, body, 1e-3, total_steps=8)
+    trainer.fit(task, DataLoader(samples, 2), DataLoader(samples, 3))
+    # Step by step, and there are two in an epoch.
+    assert shares == [1 - step / 8 for step in range(6)]
+    assert len(set(seeds)) == 6
+    assert len(steps.losses) == 6
     assert steps.losses[-1] < steps.losses[0]
     unmoved = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
     assert not unmoved
