@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,10 +17,21 @@ from bilayer_graph.body.reduced import ReducedBody
 from bilayer_graph.errors import InputError
 from bilayer_graph.pictures import keypoints_box, to_crop
 from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.kept_tensors import KeptTensors
 
 # Noise on the detected keypoints, in crop coordinates: few pictures are seen many times.
 _JITTER = 0.006
 _REMEDY = "Make the folder with tools/picture_features.py"
+_KEPT = KeptTensors(
+    "pictures",
+    "part of cached pictures",
+    {
+        **{"keypoints": (17, 3), "patches": (17, None), "joints": (12, 3)},
+        **{"rotations": (24, 3, 3), "betas": (10,), "focal": (), "size": (2,)},
+        **{"true": (17, 2), "visible": (17,)},
+    },
+    marks="visible",
+)
 
 
 class PicturedPeople(NamedTuple):
@@ -168,7 +178,7 @@ def read_people(folder: str | Path) -> PicturedPeople:
     paths = sorted(Path(folder).glob("*.safetensors"))
     if not paths:
         raise InputError("pictures", folder, "no parts (*.safetensors) in this folder", _REMEDY)
-    parts = [_read_part(path) for path in paths]
+    parts = [PicturedPeople(**_KEPT.read(path)) for path in paths]
     sizes = {part.patches.shape[1:] for part in parts}
     if len(sizes) > 1:
         raise InputError("pictures", folder, "parts of several encoders", _REMEDY)
@@ -176,15 +186,3 @@ def read_people(folder: str | Path) -> PicturedPeople:
     if not len(people.focal):
         raise InputError("pictures", folder, "nobody was found in any picture", _REMEDY)
     return people
-
-
-def _read_part(path: Path) -> PicturedPeople:
-    try:
-        part = PicturedPeople(**load_file(path))
-    except (OSError, SafetensorError, TypeError) as error:
-        problem = f"no part of cached pictures ({type(error).__name__})"
-        raise InputError("pictures", path, problem, _REMEDY) from error
-    broken = [name for name, values in part._asdict().items() if not values.isfinite().all()]
-    if broken:
-        raise InputError("pictures", path, f"{broken[0]} holds NaN or infinity", _REMEDY)
-    return part

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from bilayer_graph.body import COCO_NAMES
@@ -15,6 +14,7 @@ from bilayer_graph.body.mirror import COCO_LEFT_RIGHT, mirror_keypoints
 from bilayer_graph.errors import InputError
 from bilayer_graph.synthetic.detections import LIMBS, Detections, keep_findable
 from bilayer_graph.synthetic.draws import Draws
+from bilayer_graph.synthetic.kept_tensors import KeptTensors
 
 # A draw is the nearest entry of a random one of so many parts: on average one of the 8 nearest.
 _PARTS = 8
@@ -25,6 +25,12 @@ _SWAP_REACH, _SWAP_SHARE, _SWAP_LEAST = 0.08, 0.4, 0.08
 # With a larger mean error of the visible joints, in boxes, somebody else was found.
 _SOMEBODY_ELSE = 0.5
 _OTHER_SIDE = list(COCO_LEFT_RIGHT)
+_KEPT = KeptTensors(
+    "noise bank",
+    "file of a detector's errors",
+    {"points": (17, 2), "errors": (17, 2), "scores": (17,), "flags": (17,)},
+    marks="flags",
+)
 _REMEDY = "Make the file with tools/picture_features.py"
 
 
@@ -164,15 +170,11 @@ def read_observations(path: str | Path) -> Observations:
     """Read what :func:`write_observations` wrote.
 
     Raises:
-        InputError: If there is no such file, or it is of another kind.
+        InputError: If there is no such file, it is of another kind, or a value is not finite.
     """
-    try:
-        read = load_file(path)
-        flags = [(read["flags"] >> bit) & 1 > 0 for bit in range(3)]
-        points, errors, scores = (read[name].float() for name in ("points", "errors", "scores"))
-    except (OSError, SafetensorError, KeyError) as error:
-        problem = f"no file of a detector's errors ({type(error).__name__})"
-        raise InputError("noise bank", path, problem, _REMEDY) from error
+    read = _KEPT.read(path)
+    flags = [(read["flags"] >> bit) & 1 > 0 for bit in range(3)]
+    points, errors, scores = (read[name].float() for name in ("points", "errors", "scores"))
     return Observations(points, errors, scores, *flags)
 
 

@@ -102,6 +102,21 @@ def test_parts_are_read_as_they_were_written(people, tmp_path):
     assert_close(deviation, people.patches.float().flatten(0, 1).std(0))
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"focal": torch.tensor(1.0)}, r"focal is \[\]"),
+        ({"keypoints": torch.zeros(4, 12, 3)}, r"keypoints is \[4, 12, 3\]"),
+        ({"keypoints": torch.zeros(4, 17, 3, dtype=torch.int32)}, "keypoints is torch.int32"),
+        ({"betas": torch.zeros(3, 10)}, r"of \[3, \d\] people"),
+    ],
+)
+def test_a_tensor_that_does_not_fit(people, tmp_path, change, problem):
+    write_people(tmp_path / "0.safetensors", people._replace(**change))
+    with pytest.raises(InputError, match=rf"^pictures=.*0.safetensors: .*{problem}.*Make it with"):
+        read_people(tmp_path)
+
+
 def test_folders_that_cannot_be_used(people, tmp_path):
     with pytest.raises(InputError, match=r"^pictures=.*no parts.*Make the folder with"):
         read_people(tmp_path)

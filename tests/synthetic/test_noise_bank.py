@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bilayer_graph.body import COCO_LEFT_RIGHT
 from bilayer_graph.errors import InputError
@@ -129,6 +130,26 @@ def test_file_of_another_kind_is_an_error(tmp_path):
     for path in (tmp_path / "text", tmp_path / "missing"):
         with pytest.raises(InputError, match="noise bank"):
             NoiseBank.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("points", torch.zeros(8, 17), r"points is \[8, 17\]"),
+        ("points", torch.tensor(1.0), r"points is \[\]"),
+        ("scores", torch.zeros(7, 17), r"of \[7, 8\] people"),
+        ("errors", torch.full((8, 17, 2), torch.nan), "errors holds NaN"),
+        ("scores", torch.zeros(8, 17, dtype=torch.int64), "scores is torch.int64"),
+        ("scores", torch.zeros(8, 17, dtype=torch.complex64), "scores is torch.complex64"),
+        ("flags", torch.zeros(8, 17), "flags is torch.float32"),
+        ("more", torch.zeros(8), "no file of a detector's errors .*more"),
+    ],
+)
+def test_a_tensor_that_does_not_fit(tmp_path, name, value, problem):
+    write_observations(tmp_path / "bank", Observations(*(part[:8] for part in observe(*people()))))
+    save_file({**load_file(tmp_path / "bank"), name: value}, tmp_path / "bank")
+    with pytest.raises(InputError, match=rf"^noise bank=.*{problem}.*Make it with tools"):
+        NoiseBank.load(tmp_path / "bank")
 
 
 def test_too_few_pictures_are_an_error():
