@@ -177,7 +177,9 @@ def _check_entries(matrix: SparseMatrix) -> None:
         for name, tensor in matrix._asdict().items()
         if name not in ("rowptr", "rowptr_t")
     }
-    if matrix.rowptr.is_cpu and matrix.rowptr.numel() and readable(matrix.rowptr):
+    if 0 in (matrix.rowptr.numel(), matrix.rowptr_t.numel()):
+        numbers["rowptr"] = 0
+    elif matrix.rowptr.is_cpu and readable(matrix.rowptr):
         numbers["rowptr[-1]"] = int(matrix.rowptr[-1])
     if len(set(numbers.values())) > 1:
         raise InputError("matrix", numbers, "not one matrix", "Make it with ops.sparse_matrix")

@@ -179,6 +179,8 @@ def test_an_edge_index(graph):
         lambda matrix: {"col": matrix.col[1:]},
         lambda matrix: {"value": matrix.value[1:]},
         lambda matrix: {"rowptr": matrix.rowptr + 1},
+        lambda matrix: {"rowptr": matrix.rowptr[:0]},
+        lambda matrix: {"rowptr_t": matrix.rowptr_t[:0]},
     ],
 )
 def test_tensors_of_two_matrices(graph, change):
