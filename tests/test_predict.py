@@ -162,6 +162,7 @@ def test_the_same_keypoints_in_every_form(tmp_path, stored):
         all17.double().requires_grad_(),
         all17.tolist(),
         [all17],
+        np.asmatrix(all17.numpy()),
         file,
         str(tmp_path / "k.npy"),
         KeypointFile.load(file),
@@ -187,6 +188,8 @@ BAD_PICTURES = {
     "above 1": np.full((5, 5, 3), 200.0),
     "nan": np.full((5, 5, 3), np.nan),
     "a batch": torch.zeros(1, 3, 5, 5),
+    "a tensor that is sparse": torch.zeros(3, 5, 5).to_sparse(),
+    "a tensor without data": torch.zeros(3, 5, 5, device="meta"),
     "floating-point grey": Image.new("F", (5, 5)),
     "an image without pixels": Image.new("RGB", (0, 5)),
 }

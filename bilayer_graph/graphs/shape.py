@@ -103,8 +103,10 @@ def exact_points(shape: Shape) -> np.ndarray:
 def read_faces(name: str, faces: Array, num_vertices: int) -> Tensor:
     """Read and check the triangles ``[F, 3]`` of a mesh."""
     if isinstance(faces, np.ndarray):
-        # Torch computes little in unsigned integers.
-        faces = torch.tensor(np.asarray(faces, np.int64 if faces.dtype.kind in "iu" else None))
+        if faces.dtype.kind not in "iu":
+            raise InputError(name, faces.dtype, "not indices", "Give an integer dtype")
+        # Torch computes little in unsigned integers, and nothing in another byte order.
+        faces = torch.tensor(np.asarray(faces, np.int64))
     check_faces(faces, num_vertices, name)
     return faces.long()
 
@@ -143,7 +145,9 @@ def _tensor(name: str, points: object) -> Tensor:
         return points
     if isinstance(points, np.ndarray) and points.dtype.kind in "fiu":
         dtype = torch.get_default_dtype() if points.dtype.kind == "f" else None
-        tensor = torch.tensor(np.asarray(points), dtype=dtype)
+        # In this machine's byte order, the only one that torch has.
+        native = np.asarray(points, points.dtype.newbyteorder("="))
+        tensor = torch.tensor(native, dtype=dtype)
         if dtype is not None:
             _check_range(name, points, tensor)
         return tensor

@@ -34,9 +34,7 @@ def as_image(picture: Picture) -> Image.Image:
     if isinstance(picture, Tensor):
         if picture.dim() != 3 or picture.size(0) != 3:
             raise InputError("image", list(picture.shape), "not a tensor [3, H, W]", _REMEDY)
-        picture = picture.detach().cpu().permute(1, 2, 0)
-        # NumPy has no bfloat16.
-        picture = (picture.float() if picture.is_floating_point() else picture).numpy()
+        picture = _to_array(picture)
     if not isinstance(picture, np.ndarray):
         raise InputError("image", type(picture).__name__, "not a picture", _REMEDY)
     if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
@@ -57,6 +55,15 @@ def _converted(image: Image.Image) -> Image.Image:
     except Exception as error:  # pixels are often decoded only now
         problem = f"not a readable picture ({str(error)[:200]})"
         raise InputError("image", f"PIL image, mode {image.mode}", problem, _REMEDY) from error
+
+
+def _to_array(picture: Tensor) -> np.ndarray:
+    try:
+        moved = picture.detach().cpu().resolve_neg().permute(1, 2, 0)
+        # NumPy has no bfloat16.
+        return (moved.float() if moved.is_floating_point() else moved).numpy()
+    except (TypeError, RuntimeError) as error:  # sparse, quantised, without data
+        raise InputError("image", type(picture).__name__, str(error)[:80], _REMEDY) from error
 
 
 def _to_bytes(array: np.ndarray) -> np.ndarray:

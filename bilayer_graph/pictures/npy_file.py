@@ -19,9 +19,7 @@ def read_npy(path: Path) -> list[Row]:
     """
     try:
         # Mapped, not read: a header may promise any amount of numbers.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            raise ValueError("an archive of arrays")
+        array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # the header is parsed as Python, which fails in many ways
         problem = f"not a readable .npy ({str(error)[:200]})"
         raise InputError("keypoints", path, problem, REMEDY) from error
@@ -34,6 +32,7 @@ def array_rows(path: Path, array: np.ndarray) -> list[Row]:
     Raises:
         InputError: If it is no such array.
     """
+    array = np.asarray(array)  # of a matrix, a row is none
     if array.dtype.kind not in "fiu" or array.ndim not in (2, 3) or array.shape[-1] not in (2, 3):
         found = f"an array of {str(array.dtype)[:80]} {list(array.shape)}"
         raise InputError("keypoints", path, f"{found}, not [P, J, 2 or 3]", REMEDY)

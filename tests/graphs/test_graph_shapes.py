@@ -24,6 +24,7 @@ TRIMESH = trimesh.Trimesh(VERTICES.numpy(), FACES.numpy(), process=False)
 MESHES = {
     "tensors": (VERTICES, FACES),
     "arrays": (VERTICES.double().numpy(), FACES.int().numpy()),
+    "another byte order": (VERTICES.numpy().astype(">f4"), FACES.numpy().astype(">i4")),
     "trimesh": TRIMESH,
     "Data": Data(pos=VERTICES, face=FACES.t()),
     "Data of PyG": from_trimesh(TRIMESH),
