@@ -151,6 +151,7 @@ def coco_file(path, people, name="a.png"):
     return path
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass")  # there is old code that has them
 def test_the_same_keypoints_in_every_form(tmp_path, stored):
     all17, limbs = keypoints(), keypoints()[LIMBS]
     file = coco_file(tmp_path / "k.json", [all17], stored.name)

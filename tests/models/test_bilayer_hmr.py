@@ -121,6 +121,16 @@ def test_double_precision(new_model, people):
         assert_close(getattr(out, name), getattr(expected, name), torch.float16)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision(new_model, people, dtype):
+    """As Lightning's bf16-true and 16-true have it: all of the model and of its input."""
+    expected, model = run(new_model, people), new_model.to(dtype)
+    out = run(model, {name: tensor.to(dtype) for name, tensor in people.items()})
+    for name in SHAPES:
+        got, wanted = getattr(out, name).float(), getattr(expected, name)
+        assert (got - wanted).abs().max() < 0.1 * wanted.abs().max(), name
+
+
 @pytest.fixture
 def double_by_default():
     torch.set_default_dtype(torch.float64)

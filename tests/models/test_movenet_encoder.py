@@ -182,6 +182,25 @@ def test_bfloat16_autocast_moves_little(model, image, people):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_a_model_in_another_dtype(model, image, people, dtype):
+    expected = model(image, people["coco"])
+    out = copy.deepcopy(model).to(dtype)(image.to(dtype), people["coco"].to(dtype))
+    assert (out.vertices.float() - expected.vertices).abs().max() < 0.1
+
+
+@torch.no_grad()
+def test_a_broken_picture_leaves_the_others_alone(model, image, people):
+    expected, broken = model(image, people["coco"]), image.clone()
+    broken[1] = torch.nan
+    broken[2, 0, 5, 5] = torch.inf
+    out = model(broken, people["coco"])
+    for name in ("joints", "vertices", "body_pose", "betas"):
+        assert_close(getattr(out, name)[[0, 3]], getattr(expected, name)[[0, 3]])
+    assert not out.vertices[1].isfinite().all()
+
+
+@torch.no_grad()
 def test_a_trained_model_gets_a_picture_and_answers_as_before(body, image, people):
     torch.manual_seed(0)
     before = stirred(assemble_model(WITHOUT, body)).eval()

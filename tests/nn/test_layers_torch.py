@@ -166,6 +166,8 @@ def test_traced(name, batch):
     assert_close(traced(2 * x), module(2 * x))
 
 
+# Torch looks for inputs that need gradients, but not in a pair of features.
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 @EACH
 def test_hooks_see_what_passes(name):
     module, x = model(name), features(2)
@@ -258,6 +260,7 @@ def test_bad_batch_vectors(batch, message):
         GroupNorm(C)(features().float(), batch)
 
 
+@pytest.mark.filterwarnings("ignore:There exist node types")
 def test_a_bidirectional_layer_is_refused_by_a_hetero_conv():
     both, edges = across(BidirectionalFusionConv), {("c", "d", "f"): ACROSS[0]}
     x = {"c": torch.rand(COARSE, C), "f": torch.rand(FINE, C)}
