@@ -229,7 +229,7 @@ def read_keypoints(
     image_size: tuple[int, int] | None = None,
     joints: str | None = None,
 ) -> Tensor:
-    """People in a keypoint file, in the order of the file; for many pictures, see `KeypointFile`.
+    """Read the people of a keypoint file, in order; for many pictures see :class:`KeypointFile`.
 
     Read are, by the names of their fields, the JSON of COCO (and of all who write as it does),
     OpenPose, MMPose, AlphaPose, Detectron2, Ultralytics, MediaPipe and MPII, and by their suffix

@@ -41,7 +41,7 @@ def read_people(path: Path, joints: str | None = None) -> tuple[list[Picture], l
         joints: What joints without names are, by a name of ``JOINT_ORDERS``.
 
     Raises:
-        InputError: If it is none of the formats, no such order exists, or the file names its joints.
+        InputError: If it is none of the formats, the order is unknown, or the joints have names.
     """
     order = None if joints is None else joint_order(joints)
     kind = path.suffix.lower()
