@@ -157,7 +157,7 @@ def test_too_few_pictures_are_an_error():
         NoiseBank(Observations(*(part[:7] for part in observe(*people()))))
 
 
-def test_six_of_ten_training_samples_come_from_the_bank(body, poses):
+def test_a_third_of_the_training_samples_come_from_the_bank(body, poses):
     index = torch.arange(4)
     seen = Observations(*(part[:8] for part in observe(*people())))
     # An error that nothing else makes: every keypoint far off, with one score.
@@ -169,5 +169,5 @@ def test_six_of_ten_training_samples_come_from_the_bank(body, poses):
     plain = GeometrySamples(body, index, poses, 300, 1)[0]
     mixed = GeometrySamples(body, index, poses, 300, 1, bank=NoiseBank(far))[0]
     drawn = (mixed["keypoints"][..., 2] == 0.625).all(1)
-    assert 0.5 < drawn.float().mean() < 0.7
+    assert 0.25 < drawn.float().mean() < 0.42
     assert torch.equal(mixed["keypoints"][~drawn], plain["keypoints"][~drawn])
