@@ -43,7 +43,8 @@ def test_all_joints_of_the_last_block(run, tmp_path):
     assert "Picture of block 3, drives" in printed
     rows, columns = 6, 2
     wanted = (columns * 3 * script.PANEL, rows * (script.PANEL + LINE) + 3 * LINE)
-    assert Image.open(tmp_path / "deep" / "graph.png").size == wanted
+    with Image.open(tmp_path / "deep" / "graph.png") as picture:
+        assert picture.size == wanted
 
 
 def test_one_joint_of_a_chosen_block(run, tmp_path):

@@ -33,8 +33,8 @@ def test_the_page_trains_measures_and_draws(monkeypatch, capsys, tmp_path):
     assert re.search(rf"^model: MPJPE {number}, .*SMPL PVE {number}$", printed, re.MULTILINE)
     for name in ("mean body", "mean pose, true heading"):
         assert re.search(rf"^{name}: MPJPE {number}, .*, PVE {number}$", printed, re.MULTILINE)
-    picture = Image.open("deep/animal.png")
-    assert picture.size == (4 * script.PANEL, script.SHOWN * script.PANEL)
+    with Image.open("deep/animal.png") as picture:
+        assert picture.size == (4 * script.PANEL, script.SHOWN * script.PANEL)
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 
 
