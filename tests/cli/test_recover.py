@@ -289,7 +289,8 @@ def test_joints_that_no_file_names(call, photos, tmp_path, capsys):
 
 def test_label_lines_of_yolo(call, photos, tmp_path):
     people = np.array([moved(8).numpy(), moved(-8).numpy()])
-    people[..., :2] /= Image.open(photos / "one.png").size
+    with Image.open(photos / "one.png") as picture:
+        people[..., :2] /= picture.size
     lines = [" ".join(map(str, [0, 0.5, 0.5, 0.2, 0.4, *person.flatten()])) for person in people]
     (tmp_path / "one.txt").write_text("\n".join(lines))
     status, printed, errors = call(photos / "one.png", "--keypoints", tmp_path, "--no-overlay")
