@@ -11,9 +11,9 @@ from bilayer_graph.body.rotations import axis_angle_to_matrix
 STEPS = 3
 # Standard deviations: of a turn from the start in radians, of a shape coefficient, of a 3D joint
 # and of a 2D keypoint in metres at the person's distance.
-_TURN, _SHAPE, _JOINT, _KEYPOINT = 0.3, 1.0, 0.12, 0.02
+_TURN, _SHAPE, _JOINT, _KEYPOINT = 0.2, 1.0, 0.12, 0.03
 # Keypoints farther off than some of this, in metres, are taken for errors of the detector.
-_OUTLIER = 0.1
+_OUTLIER = 0.07
 _LARGEST_TURN = 0.5
 _SHAPE_LIMIT = 3.0
 
