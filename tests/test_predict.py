@@ -1,5 +1,6 @@
 """What a user gives to the predictor, and what comes back."""
 
+import copy
 import json
 import math
 import pickle
@@ -50,6 +51,19 @@ def crowd(count, *spoilt):
     for row in spoilt:
         rows[row, 5] = np.nan
     return rows
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_a_model_in_another_precision(dtype, tmp_path):
+    call = predictor()
+    (wanted,) = call(picture(), keypoints())
+    call.model = copy.deepcopy(tiny_model()).to(dtype)
+    (person,) = call(picture(), keypoints())
+    for name in ("joints", "vertices", "free_vertices"):
+        got = getattr(person, name)
+        assert got.dtype == torch.float32
+        assert (got - getattr(wanted, name)).abs().max() < 0.02, name
+    person.save(tmp_path)
 
 
 def test_a_known_person_before_a_known_camera():

@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bilayer_graph.body.body_model import BodyModel
+from bilayer_graph.nn import WideBuffers
 
 
 class PlacedBones(NamedTuple):
@@ -34,7 +35,7 @@ class PlacedBones(NamedTuple):
             )
 
 
-class ReducedBody(nn.Module):
+class ReducedBody(WideBuffers):
     r"""Linear blend skinning of some vertices, and of exact joints, differentiable in the pose.
 
     A regressed joint is linear in the bones' transforms :math:`(G_k, t_k)`:
@@ -43,8 +44,8 @@ class ReducedBody(nn.Module):
         \sum_v r_v \sum_k w_{vk} (G_k x_v + t_k)
         = \sum_k G_k \Big(\sum_v r_v w_{vk} x_v\Big) + \Big(\sum_v r_v w_{vk}\Big) t_k
 
-    so that K points and K weights a joint take the place of all vertices. Computed in float32 under
-    autocast too.
+    so that K points and K weights a joint take the place of all vertices. Computed in float32 at
+    least, under autocast and in a model of half precision too.
 
     Args:
         body: The whole body.

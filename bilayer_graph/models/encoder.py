@@ -43,7 +43,8 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the feature maps and the pooled feature."""
-        x = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        x = (image.to(self.mean.dtype) - self.mean) / self.std
+        x = x.contiguous(memory_format=torch.channels_last)
         maps = []
         for stage in self.stages:
             x = stage(x)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bilayer_graph.nn import Linear
+from bilayer_graph.nn import Linear, WideLinear
 from bilayer_graph.nn.bottleneck import make_norm
 
 FIRST_SCALE = 0.9
@@ -15,7 +15,7 @@ class NodeHead(nn.Module):
 
     .. math:: Y = L_2(\mathrm{ReLU}(L_1(\mathrm{ReLU}(\mathrm{norm}(X)))))
 
-    The last layer runs in float32 under autocast too: bfloat16 rounds coordinates by millimetres.
+    The last layer is a :class:`~bilayer_graph.nn.WideLinear`.
 
     Args:
         in_channels: Size of each input feature, a multiple of 8.
@@ -31,14 +31,12 @@ class NodeHead(nn.Module):
         super().__init__()
         self.norm = make_norm(in_channels, norm)
         self.lin_in = Linear(in_channels, in_channels // 2)
-        self.lin_out = nn.Linear(in_channels // 2, out_channels)
+        self.lin_out = WideLinear(in_channels // 2, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one output a node."""
-        x = self.lin_in(self.norm(x)).relu()
-        with torch.autocast(x.device.type, enabled=False):
-            x = self.lin_out(x.to(self.lin_out.weight.dtype))
-            return x
+        out: Tensor = self.lin_out(self.lin_in(self.norm(x)).relu())
+        return out
 
 
 class CameraHead(nn.Module):

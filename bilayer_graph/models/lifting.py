@@ -76,7 +76,7 @@ def lift(
     A model whose body comes from the skeleton answers twice: for the person and, mirrored back, for
     the mirrored person (``flip``). The mean is moved to where skeleton and keypoints say its joints
     are (``refine``). Models answer in the axes of a camera that looks at the centre of the crop;
-    they are turned back by the ray there.
+    they are turned back by the ray there. All but the model itself is computed in float32 at least.
 
     Args:
         model: The model.
@@ -88,6 +88,7 @@ def lift(
     Returns:
         The bodies in the axes of their picture's camera, without a gradient.
     """
+    crops = _in_dtype(crops, torch.promote_types(next(model.parameters()).dtype, torch.float32))
     turn = look_at(crops.centre)
     way = _lift_posed if isinstance(model.readout, PosedReadout) else _lift_free
     lifted = way(model, body, crops, turn, flip, refine)
@@ -96,12 +97,17 @@ def lift(
         root = turn.mT.unsqueeze(1) @ lifted.rotations[:, :1]
         return LiftedBodies(
             joints=lifted.joints @ turn,
-            vertices=lifted.vertices @ turn,
+            vertices=lifted.vertices.to(turn.dtype) @ turn,
             free_vertices=lifted.free_vertices @ turn,
             rotations=torch.cat([root, lifted.rotations[:, 1:]], dim=1),
             betas=lifted.betas,
             place=(turn.mT @ lifted.place.unsqueeze(-1)).squeeze(-1),
         )
+
+
+def _in_dtype(crops: Crops, dtype: torch.dtype) -> Crops:
+    image = None if crops.image is None else crops.image.to(dtype)
+    return Crops(crops.keypoints.to(dtype), crops.centre.to(dtype), crops.half.to(dtype), image)
 
 
 def _lift_posed(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bilayer_graph.models.patch_adapter import PatchAdapter
 from bilayer_graph.models.patches import sample_patches
+from bilayer_graph.nn import WideLinear
 
 MIN_BOX = 0.05
 """Smallest side of a joint's box, in crop coordinates: a foreshortened person still needs one."""
@@ -96,7 +97,7 @@ class JointFeatures(nn.Module):
         self.num_keypoints = joints.size(0)
         self.register_buffer("joints", joints, persistent=False)
         # One linear layer over the concatenation, as two: each part has its own initialisation.
-        self.lin_position = nn.Linear(6, channels)
+        self.lin_position = WideLinear(6, channels)
         width = sum(stage_channels)
         self.lin_patch: nn.Linear | PatchAdapter | None = None
         if width and patch == "linear":
@@ -129,12 +130,13 @@ class JointFeatures(nn.Module):
         present = (keypoints[..., 2:] > 0) & keypoints.isfinite().all(dim=-1, keepdim=True)
         position, confidence = torch.where(present, keypoints, 0).split([2, 1], dim=-1)
         template = self.joints.expand(batch, num_joints, 3)
-        with torch.autocast(keypoints.device.type, enabled=False):
-            located: Tensor = self.lin_position(torch.cat([position, confidence, template], dim=-1))
+        dtype = self.lin_position.weight.dtype
+        placed = torch.cat([position, confidence, template], dim=-1)
+        located: Tensor = self.lin_position(placed).to(dtype)
         # Without patches the picture counts for nothing, as in a new model.
         if self.lin_patch is None or patches is None:
             return located
-        shown = self.lin_patch(patches.to(self.lin_position.weight.dtype))
+        shown = self.lin_patch(patches.to(dtype))
         return located + torch.where(present, shown, 0)
 
 
@@ -160,7 +162,7 @@ class MeshFeatures(nn.Module):
     def __init__(self, image_channels: int, channels: int, vertices: Tensor) -> None:
         super().__init__()
         self.register_buffer("vertices", vertices, persistent=False)
-        self.lin_position = nn.Linear(3, channels)
+        self.lin_position = WideLinear(3, channels)
         width = image_channels
         self.lin_image = nn.Linear(width, channels, bias=False) if width else None
         self.reset_parameters()
@@ -173,8 +175,7 @@ class MeshFeatures(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return the features of the vertices."""
-        with torch.autocast(pooled.device.type, enabled=False):
-            located: Tensor = self.lin_position(self.vertices)
+        located: Tensor = self.lin_position(self.vertices).to(self.lin_position.weight.dtype)
         if self.lin_image is None or not pooled.size(1):
             return located.expand(pooled.size(0), -1, -1)
         shown: Tensor = self.lin_image(pooled)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bilayer_graph.models.node_features import JointFeatures
-from bilayer_graph.nn import LayerNorm, Linear
+from bilayer_graph.nn import LayerNorm, Linear, WideLinear
 
 HIDDEN = 768
 DEPTH = 3
@@ -72,7 +72,7 @@ class PoseFeatures(nn.Module):
         self.num_keypoints = num_keypoints
         self.joint_features = joint_features
         self.register_buffer("rows", torch.tensor(rows), persistent=False)
-        self.lin_in = nn.Linear(3 * num_keypoints, hidden)
+        self.lin_in = WideLinear(3 * num_keypoints, hidden)
         self.layers = nn.ModuleList(ResidualLayer(hidden) for _ in range(depth))
         self.norm = LayerNorm(hidden, relu=True)
         self.lin_out = Linear(hidden, len(rows) * channels)
@@ -92,9 +92,7 @@ class PoseFeatures(nn.Module):
         """Return what all keypoints together say of each joint, ``[B, J, C]``."""
         seen = (keypoints[..., 2:] > 0) & keypoints.isfinite().all(dim=-1, keepdim=True)
         known = torch.where(seen, keypoints, 0)
-        # In float32 under autocast too: bfloat16 rounds positions by half a percent of the crop.
-        with torch.autocast(keypoints.device.type, enabled=False):
-            pose: Tensor = self.lin_in(known.flatten(1))
+        pose: Tensor = self.lin_in(known.flatten(1)).to(self.lin_in.weight.dtype)
         for layer in self.layers:
             pose = layer(pose)
         pose = self.lin_out(self.norm(pose))

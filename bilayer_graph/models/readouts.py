@@ -10,6 +10,7 @@ from bilayer_graph.body import ReducedBody, fit_camera
 from bilayer_graph.models.body_head import BodyHead
 from bilayer_graph.models.heads import CameraHead, NodeHead
 from bilayer_graph.models.smpl_regressor import SMPLRegressor
+from bilayer_graph.nn import WideBuffers
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class HMROutput:
     betas: Tensor
 
 
-class FreeReadout(nn.Module):
+class FreeReadout(WideBuffers):
     """The paper's: a free mesh and a camera from the mesh graph, pose and shape from that mesh.
 
     Args:
@@ -108,7 +109,7 @@ class SkeletonOutput(NamedTuple):
     body_joints: Tensor
 
 
-class PosedReadout(nn.Module):
+class PosedReadout(WideBuffers):
     """Through a body: rotations and shape from the skeleton graph, offsets from the mesh graph.
 
     The mesh is the posed body plus one vector a vertex, zero in a new model, so that every mesh is

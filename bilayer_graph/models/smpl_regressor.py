@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bilayer_graph.body import nearest_rotation
+from bilayer_graph.nn import WideLinear
 
 SMPL_BETAS = 10
 
@@ -40,7 +41,7 @@ class SMPLRegressor(nn.Module):
         self.num_betas = num_betas
         self.lin_in = nn.Linear(2 * vertices.numel(), hidden)
         self.lin_hidden = nn.Linear(hidden, hidden)
-        self.lin_out = nn.Linear(hidden, 9 * num_rotations + num_betas)
+        self.lin_out = WideLinear(hidden, 9 * num_rotations + num_betas)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

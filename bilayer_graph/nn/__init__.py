@@ -11,6 +11,7 @@ from bilayer_graph.nn.group_norm import GroupNorm, LazyGroupNorm
 from bilayer_graph.nn.layer_norm import LayerNorm, LazyLayerNorm
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.nn.multilayer_block import MultilayerBlock
+from bilayer_graph.nn.wide import WideBuffers, WideLinear
 
 __all__ = [
     "BidirectionalFusionConv",
@@ -26,4 +27,6 @@ __all__ = [
     "Linear",
     "MultilayerBlock",
     "StaticGraph",
+    "WideBuffers",
+    "WideLinear",
 ]

@@ -10,6 +10,7 @@ from torch_geometric.utils import is_torch_sparse_tensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.check import check_edges
+from bilayer_graph.nn.wide import WideBuffers
 from bilayer_graph.ops import SparseMatrix, compress_edges
 
 Size: TypeAlias = tuple[int | None, int | None]
@@ -30,8 +31,10 @@ class EdgeList(NamedTuple):
     size: tuple[int, int]
 
 
-class StaticGraph(torch.nn.Module):
+class StaticGraph(WideBuffers):
     """A fixed adjacency, kept as buffers: it moves with the model and stays out of its state dict.
+
+    Its weights stay in float32 at least in a model of half precision.
 
     Args:
         edge_index: Source and target of each edge, ``[2, E]``, as a tensor or an ``EdgeIndex``, a

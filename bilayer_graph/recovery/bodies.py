@@ -37,7 +37,7 @@ def recover_bodies(
         half=(side / 2 / focal).to(device),
         image=_images(model, people, centre, side),
     )
-    lifted = {name: tensor.cpu() for name, tensor in vars(lift(model, body, crops)).items()}
+    lifted = {name: x.float().cpu() for name, x in vars(lift(model, body, crops)).items()}
     faces = body.faces.cpu()
     found = []
     for row, one in enumerate(people):
