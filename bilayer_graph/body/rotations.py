@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_SQUARINGS = 16
+
 
 def axis_angle_to_matrix(vector: Tensor) -> Tensor:
     r"""Return the rotation matrices of axis-angle vectors (Rodrigues' formula).
@@ -44,15 +46,8 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     Returns:
         ``[..., 3]``, radians.
     """
-    m00, m01, m02, m10, m11, m12, m20, m21, m22 = matrix.flatten(-2).unbind(-1)
     # Row k is the quaternion (w, x, y, z) times four times its own k-th component.
-    rows = [
-        [1 + m00 + m11 + m22, m21 - m12, m02 - m20, m10 - m01],
-        [m21 - m12, 1 + m00 - m11 - m22, m10 + m01, m02 + m20],
-        [m02 - m20, m10 + m01, 1 - m00 + m11 - m22, m12 + m21],
-        [m10 - m01, m02 + m20, m12 + m21, 1 - m00 - m11 + m22],
-    ]
-    candidates = torch.stack([torch.stack(row, -1) for row in rows], -2)
+    candidates = _davenport(matrix) + torch.eye(4, dtype=matrix.dtype, device=matrix.device)
     best = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None]
     best = best.expand(*best.shape[:-2], 1, 4)
     quaternion = torch.nn.functional.normalize(candidates.gather(-2, best).squeeze(-2), dim=-1)
@@ -71,7 +66,8 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
     autograd through the SVD divides by their differences and gives NaN at every matrix that is
     a rotation already. It is exact to first order (not meant to be differentiated twice); where
     the projection jumps and has no gradient, the sums are held at 1e-4. A matrix that is not finite
-    gives NaN and leaves the others alone.
+    gives NaN and leaves the others alone. ONNX has no SVD: what is exported there is
+    :func:`nearest_rotation_by_squaring`.
 
     Args:
         matrix: ``[..., 3, 3]``. Half precision is computed and returned in float32.
@@ -81,6 +77,8 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
     """
     if matrix.dtype in (torch.float16, torch.bfloat16):
         matrix = matrix.float()
+    if torch.onnx.is_in_onnx_export():
+        return nearest_rotation_by_squaring(matrix)
     with torch.autocast(matrix.device.type, enabled=False):
         fixed = matrix.detach()
         # A NaN would make the SVD of the whole batch fail; it comes back through the change.
@@ -96,6 +94,56 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
         turn = (right_t @ (change - change.mT) @ right / sums).triu(1)
         moved: Tensor = rotation + rotation @ right @ (turn - turn.mT) @ right_t
         return moved
+
+
+def nearest_rotation_by_squaring(matrix: Tensor) -> Tensor:
+    r"""Do what :func:`nearest_rotation` does by products of small matrices alone.
+
+    The unit quaternion :math:`q` of the nearest rotation maximises :math:`q^T K q`, with the
+    symmetric ``[4, 4]`` matrix :math:`K` of Davenport. The powers of :math:`K`, moved to
+    non-negative eigenvalues, tend to :math:`q q^T`; squared 16 times they are there in float32,
+    unless the two largest eigenvalues are closer than one in :math:`10^4`, where the projection is
+    about to jump. It gives NaN for the zero matrix, to which all rotations are as near.
+
+    Args:
+        matrix: ``[..., 3, 3]``.
+
+    Returns:
+        ``[..., 3, 3]``.
+
+    Source: Davenport's q-method for Wahba's problem, as in Markley and Mortari, "Quaternion
+    attitude estimation using vector observations", 2000.
+    """
+    power = _davenport(matrix)
+    # Its eigenvalues are at most its Frobenius norm away from 0.
+    size = power.square().sum((-2, -1), keepdim=True).sqrt()
+    power = power + size * torch.eye(4, dtype=matrix.dtype, device=matrix.device)
+    for _ in range(_SQUARINGS):
+        power = power / power.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+        power = power @ power
+    w, x, y, z = (power / power.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]).unbind(-2)
+    ww, wx, wy, wz = w.unbind(-1)
+    _, xx, xy, xz = x.unbind(-1)
+    _, _, yy, yz = y.unbind(-1)
+    zz = z[..., 3]
+    rows = [
+        [ww + xx - yy - zz, 2 * (xy - wz), 2 * (xz + wy)],
+        [2 * (xy + wz), ww - xx + yy - zz, 2 * (yz - wx)],
+        [2 * (xz - wy), 2 * (yz + wx), ww - xx - yy + zz],
+    ]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def _davenport(matrix: Tensor) -> Tensor:
+    """Return the symmetric matrices ``[.., 4, 4]`` with ``q^T K q = trace(R(q)^T M)``."""
+    m00, m01, m02, m10, m11, m12, m20, m21, m22 = matrix.flatten(-2).unbind(-1)
+    rows = [
+        [m00 + m11 + m22, m21 - m12, m02 - m20, m10 - m01],
+        [m21 - m12, m00 - m11 - m22, m10 + m01, m02 + m20],
+        [m02 - m20, m10 + m01, m11 - m00 - m22, m12 + m21],
+        [m10 - m01, m02 + m20, m12 + m21, m22 - m00 - m11],
+    ]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
 def _without_broken(matrix: Tensor) -> Tensor:

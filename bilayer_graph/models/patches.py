@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bilayer_graph.ops.library import needs_plain_torch
+
 
 def sample_patches(x: Tensor, centre: Tensor, side: Tensor) -> Tensor:
     r"""Return the mean of a feature map in square boxes: RoIAlign with one bin of 2 x 2 samples.
@@ -33,12 +35,13 @@ def sample_patches(x: Tensor, centre: Tensor, side: Tensor) -> Tensor:
     pixel = row.unsqueeze(3) * width + column.unsqueeze(2)
     weight = weight_y.unsqueeze(3) * weight_x.unsqueeze(2) / 4
     image = torch.arange(batch, device=x.device).view(batch, 1, 1, 1)
-    patches = F.embedding_bag(
-        (image * (height * width) + pixel).view(batch * joints, 16),
-        x.permute(0, 2, 3, 1).flatten(0, 2).to(dtype),
-        mode="sum",
-        per_sample_weights=weight.view(batch * joints, 16),
-    )
+    index = (image * (height * width) + pixel).view(batch * joints, 16)
+    rows = x.permute(0, 2, 3, 1).flatten(0, 2).to(dtype)
+    weight = weight.view(batch * joints, 16)
+    if needs_plain_torch():
+        patches = weight.unsqueeze(1) @ rows[index]
+    else:
+        patches = F.embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
     return patches.view(batch, joints, x.size(1))
 
 

@@ -39,6 +39,12 @@ class HMROutput:
     betas: Tensor
 
 
+# A result of exported programs too.
+torch.export.register_dataclass(
+    HMROutput, serialized_type_name="bilayer_graph.models.readouts.HMROutput"
+)
+
+
 class FreeReadout(WideBuffers):
     """The paper's: a free mesh and a camera from the mesh graph, pose and shape from that mesh.
 

@@ -10,6 +10,7 @@ from bilayer_graph.body import (
     matrix_to_axis_angle,
     nearest_rotation,
 )
+from bilayer_graph.body.rotations import nearest_rotation_by_squaring
 
 
 def vectors_of_angle(angle: float, count: int = 50) -> torch.Tensor:
@@ -126,6 +127,32 @@ def test_one_bad_matrix_leaves_the_others_alone(bad: float):
     torch.testing.assert_close(found.flatten(0, 1)[rows], expected.flatten(0, 1)[rows])
     found.flatten(0, 1)[rows].sum().backward()
     assert matrix.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 3.0])
+def test_nearest_rotation_without_svd(noise: float):
+    generator = torch.Generator().manual_seed(3)
+    turns = axis_angle_to_matrix(2 * torch.randn(5000, 3, generator=generator))
+    matrix = turns + noise * torch.randn(5000, 3, 3, generator=generator)
+    left, singular, right_t = torch.linalg.svd(matrix)
+    # How far it is from where the projection jumps.
+    gap = singular[:, 1] + torch.linalg.det(left @ right_t).sign() * singular[:, 2]
+    clear = gap > 1e-2 * singular[:, 0]
+    assert clear.float().mean() > 0.99
+    found = nearest_rotation_by_squaring(matrix)
+    difference = (found - nearest_rotation(matrix.double())).abs()[clear]
+    assert difference.max() < 1e-4
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_nearest_rotation_without_svd_of_any_scale(scale: float):
+    matrix = scale * torch.randn(10, 3, 3, generator=torch.Generator().manual_seed(4))
+    matrix[3, 1, 1] = float("nan")
+    found = nearest_rotation_by_squaring(matrix)
+    rest = [0, 1, 2, *range(4, 10)]
+    expected = nearest_rotation(matrix)
+    torch.testing.assert_close(found[rest], expected[rest], atol=1e-4, rtol=0)
+    assert found[3].isnan().all()
 
 
 def test_gram_schmidt_is_qr():
