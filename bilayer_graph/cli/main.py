@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bilayer_graph.cli import evaluate, recover, train
+from bilayer_graph.cli import evaluate, export, recover, train
 from bilayer_graph.errors import InputError
 
-_COMMANDS = {"recover": recover, "train": train, "evaluate": evaluate}
+_COMMANDS = {"recover": recover, "train": train, "evaluate": evaluate, "export": export}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(words: Sequence[str] | None = None) -> int:
         Exit status: 0; 1 where some of the work failed and the rest is done; 2 for bad input; 130
         after an interruption.
     """
-    about = "Bodies from pictures: recover them, train a model, measure one."
+    about = "Bodies from pictures: recover them, train a model, measure or export one."
     parser = argparse.ArgumentParser(prog="bilayer-graph", description=about)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
