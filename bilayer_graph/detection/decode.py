@@ -132,22 +132,28 @@ def _at(maps: Tensor, cell: Tensor) -> Tensor:
     return maps.flatten(2).gather(2, cell[:, None].expand(-1, maps.shape[1], -1))
 
 
+def _row_column(cell: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return row and column of cells counted row by row."""
+    row = torch.div(cell, width, rounding_mode="floor")
+    # Not the remainder: ONNX has none by a width that may change.
+    return row, cell - width * row
+
+
 def _regressed(regress: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
     """Return row and column ``[B, P, 17]`` of the joints that centres ``[B, P]`` regress."""
-    width = regress.shape[-1]
+    row, column = _row_column(peak, regress.shape[-1])
     places = _at(regress, peak).unflatten(1, (-1, 2))
-    y = torch.div(peak, width, rounding_mode="floor")[:, None] + places[:, :, 0]
-    x = (peak % width)[:, None] + places[:, :, 1]
+    y = row[:, None] + places[:, :, 0]
+    x = column[:, None] + places[:, :, 1]
     return y.transpose(1, 2), x.transpose(1, 2)
 
 
 def _refined(offset: Tensor, cell: Tensor) -> Tensor:
     """Return points (x, y) ``[B, 17, P, 2]`` in pixels of the joints in cells ``[B, 17, P]``."""
-    width = offset.shape[-1]
+    row, column = _row_column(cell, offset.shape[-1])
     maps = offset.flatten(2).unflatten(1, (-1, 2))
     within = maps.gather(3, cell[:, :, None].expand(-1, -1, 2, -1))
-    y = torch.div(cell, width, rounding_mode="floor") + within[:, :, 0]
-    x = cell % width + within[:, :, 1]
+    y, x = row + within[:, :, 0], column + within[:, :, 1]
     return STRIDE * torch.stack([x, y], dim=-1)
 
 
@@ -156,8 +162,8 @@ def _box(size: Tensor, offset: Tensor, peak: Tensor) -> tuple[Tensor, ...]:
     height, width = size.shape[-2:]
     half = _at(size, peak).clamp(min=0) / 2
     within = _at(offset, peak)
-    y = torch.div(peak, width, rounding_mode="floor") + within[:, 0]
-    x = peak % width + within[:, 1]
+    row, column = _row_column(peak, width)
+    y, x = row + within[:, 0], column + within[:, 1]
     top, bottom = ((y + sign * half[:, 0]).clamp(0, height) for sign in (-1, 1))
     left, right = ((x + sign * half[:, 1]).clamp(0, width) for sign in (-1, 1))
     return top, left, bottom, right

@@ -48,7 +48,8 @@ def quantize(path: Path) -> None:
     ]
     # A product with a sum is made a product first, and renamed.
     nodes = names + [f"{name}_MatMul" for name in names]
+    # Unsigned: products of signed weights overflow on processors without VNNI.
     with whole_file(path) as partial:
         quantize_dynamic(
-            path, partial, per_channel=True, weight_type=QuantType.QInt8, nodes_to_quantize=nodes
+            path, partial, per_channel=True, weight_type=QuantType.QUInt8, nodes_to_quantize=nodes
         )

@@ -7,12 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bilayer_graph.ops.library import widen
+
 _HALF = (torch.float16, torch.bfloat16)
-
-
-def widen(x: Tensor) -> Tensor:
-    """Return a tensor in float32 if it is in half precision, else as it is."""
-    return x.float() if x.dtype in _HALF else x
 
 
 class WideBuffers(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.ops import reference
-from bilayer_graph.ops.library import needs_plain_torch, register
+from bilayer_graph.ops.library import needs_plain_torch, register, widen
 
 aten = torch.ops.aten
 
@@ -150,11 +150,6 @@ def _group_norm_backward_cpu(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tenso
 
 def _group_norm_backward_cuda(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     return _group_norm_backward(grad, x, *rest, items=max(1, x.size(0)))
-
-
-def widen(x: Tensor) -> Tensor:
-    """Return features in what statistics are computed in: float32 at least."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _by_group(value: Tensor, num_groups: int) -> Tensor:

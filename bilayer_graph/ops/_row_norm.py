@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.check import readable
-from bilayer_graph.ops.library import HAS_TRITON, needs_plain_torch, register
+from bilayer_graph.ops.library import HAS_TRITON, needs_plain_torch, register, widen
 from bilayer_graph.ops.segment import segment_max, segment_sum, spread
 
 
@@ -85,37 +85,33 @@ def _check_rows(number: int, rowptr: Tensor) -> None:
         raise InputError("rowptr", rowptr[row : row + 2].tolist(), problem, "Give starts in order")
 
 
-def _wide(weight: Tensor) -> Tensor:
-    return weight if weight.dtype == torch.float64 else weight.float()
-
-
 def _total(wide: Tensor, rowptr: Tensor) -> Tensor:
     total = segment_sum(wide.abs(), rowptr)
     return total.masked_fill(total == 0, 1)
 
 
 def _norm(weight: Tensor, rowptr: Tensor) -> Tensor:
-    wide = _wide(weight)
+    wide = widen(weight)
     return (wide / spread(_total(wide, rowptr), rowptr, wide)).to(weight.dtype)
 
 
 def _norm_backward(weight: Tensor, rowptr: Tensor, grad: Tensor) -> Tensor:
     # a = w / t with t = sum |w|: grad_w = (grad - sign(w) sum(grad w) / t) / t
-    wide, grad = _wide(weight), _wide(grad)
+    wide, grad = widen(weight), widen(grad)
     total = _total(wide, rowptr)
     mean = spread(segment_sum(grad * wide, rowptr) / total, rowptr, wide)
     return ((grad - wide.sign() * mean) / spread(total, rowptr, wide)).to(weight.dtype)
 
 
 def _softmax(weight: Tensor, rowptr: Tensor) -> Tensor:
-    wide = _wide(weight)
+    wide = widen(weight)
     top = segment_max(wide, rowptr)
     power = (wide - spread(top, rowptr, wide)).exp()
     return (power / spread(segment_sum(power, rowptr), rowptr, wide)).to(weight.dtype)
 
 
 def _softmax_backward(out: Tensor, rowptr: Tensor, grad: Tensor) -> Tensor:
-    wide, grad = _wide(out), _wide(grad)
+    wide, grad = widen(out), widen(grad)
     mean = spread(segment_sum(grad * wide, rowptr), rowptr, wide)
     return (wide * (grad - mean)).to(out.dtype)
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from bilayer_graph.ops._group_norm import check_channels, widen
+from bilayer_graph.ops._group_norm import check_channels
+from bilayer_graph.ops.library import widen
 
 
 def segment_group_norm(

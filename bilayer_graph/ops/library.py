@@ -53,6 +53,11 @@ def needs_plain_torch() -> bool:
     return torch.onnx.is_in_onnx_export() or transformed()
 
 
+def widen(x: Tensor) -> Tensor:
+    """Return a floating-point tensor in float32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def own(tensor: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
     """Return a fresh result in a shape: autograd lets nobody change a view in place."""
     out: Tensor = torch.ops.aten._unsafe_view(tensor.reshape(shape), shape)

@@ -10,16 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bilayer_graph.ops._sparse_matrix import SparseMatrix
+from bilayer_graph.ops.library import widen
 
 
 def spmm(matrix: SparseMatrix, x: Tensor) -> Tensor:
     r"""Multiply edge by edge: :math:`y_i = \sum_{e: r(e) = i} a_e x_{c(e)}`.
 
-    From ``[.., N, C]`` to ``[.., M, C]``, through the message tensor ``[.., E, C]``.
+    From ``[.., N, C]`` to ``[.., M, C]``, through the message tensor ``[.., E, C]``; sums are kept
+    in float32 at least.
     """
-    messages = matrix.value.to(x.dtype).unsqueeze(-1) * x.index_select(-2, matrix.col)
-    out = x.new_zeros(*x.shape[:-2], matrix.shape[0], x.size(-1))
-    return out.index_add(-2, matrix.row.long(), messages)
+    messages = widen(matrix.value.unsqueeze(-1)) * widen(x.index_select(-2, matrix.col))
+    out = messages.new_zeros(*x.shape[:-2], matrix.shape[0], x.size(-1))
+    return out.index_add(-2, matrix.row.long(), messages).to(x.dtype)
 
 
 def sddmm(matrix: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
