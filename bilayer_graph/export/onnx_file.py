@@ -40,7 +40,7 @@ def write_onnx(
     require("onnx", "onnxscript")
     from onnxscript import optimizer
 
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             module.eval(),
             inputs,
@@ -84,7 +84,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep what torch and onnxscript say of their own insides to themselves."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)

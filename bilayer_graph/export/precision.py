@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.export.onnx_file import require, whole_file
+from bilayer_graph.export.onnx_file import quiet, require, whole_file
 from bilayer_graph.models import BilayerHMR
 
 _DTYPES = {
@@ -49,7 +49,7 @@ def quantize(path: Path) -> None:
     # A product with a sum is made a product first, and renamed.
     nodes = names + [f"{name}_MatMul" for name in names]
     # Unsigned: products of signed weights overflow on processors without VNNI.
-    with whole_file(path) as partial:
+    with quiet(), whole_file(path) as partial:
         quantize_dynamic(
             path, partial, per_channel=True, weight_type=QuantType.QUInt8, nodes_to_quantize=nodes
         )
