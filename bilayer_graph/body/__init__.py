@@ -23,6 +23,7 @@ from bilayer_graph.body.mirror import (
     mirror_rotations,
 )
 from bilayer_graph.body.reduced import PlacedBones, ReducedBody
+from bilayer_graph.body.rig import Rig, make_rigs
 from bilayer_graph.body.rotations import (
     axis_angle_to_matrix,
     gram_schmidt,
@@ -48,11 +49,13 @@ __all__ = [
     "PerspectiveCamera",
     "PlacedBones",
     "ReducedBody",
+    "Rig",
     "Skeleton",
     "axis_angle_to_matrix",
     "fit_camera",
     "gram_schmidt",
     "look_at",
+    "make_rigs",
     "matrix_to_axis_angle",
     "mirror_joints",
     "mirror_keypoints",

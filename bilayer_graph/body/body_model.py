@@ -121,13 +121,7 @@ class BodyModel(nn.Module):
             betas, body_pose, global_orient = (
                 tensor.to(self.v_template.dtype) for tensor in (betas, body_pose, global_orient)
             )
-            shaped = self.v_template + torch.einsum("vcs,bs->bvc", self.shapedirs, betas)
-            # One shape is kept as one and only its joints are repeated.
-            rest_joints = (self.J_regressor @ shaped).expand(body_pose.size(0), -1, -1)
-            if self.posedirs is not None:
-                eye = torch.eye(3, dtype=betas.dtype, device=betas.device)
-                pose = (body_pose - eye).flatten(1)
-                shaped = shaped + torch.einsum("vcp,bp->bvc", self.posedirs, pose)
+            shaped, rest_joints = self.rest(betas, body_pose)
             rotations = torch.cat([global_orient[:, None], body_pose], 1)
             turn, joints = self._move_joints(rotations, rest_joints)
             # A joint carries rest-pose points along by turning them about its rest position.
@@ -137,6 +131,23 @@ class BodyModel(nn.Module):
             vertices = (blended[:, :, :3] * shaped.mT[:, None]).sum(2) + blended[:, :, 3]
             root = joints[:, :1]
             return BodyOutput(vertices.mT - root, joints - root)
+
+    def rest(self, betas: Tensor, body_pose: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the bodies that skinning moves; see the class for the inputs.
+
+        Returns:
+            Vertices in rest pose with what the pose adds to them, ``[B, V, 3]`` (``[1, V, 3]`` for
+            one shape of a body without ``posedirs``), and the joints of the rest pose,
+            ``[B, K, 3]``; metres.
+        """
+        shaped = self.v_template + torch.einsum("vcs,bs->bvc", self.shapedirs, betas)
+        # One shape is kept as one and only its joints are repeated.
+        joints = (self.J_regressor @ shaped).expand(body_pose.size(0), -1, -1)
+        if self.posedirs is not None:
+            eye = torch.eye(3, dtype=betas.dtype, device=betas.device)
+            pose = (body_pose - eye).flatten(1)
+            shaped = shaped + torch.einsum("vcp,bp->bvc", self.posedirs, pose)
+        return shaped, joints
 
     def joints(self, vertices: Tensor) -> Tensor:
         """Return the skeleton's joints ``[.., J, 3]`` of meshes ``[.., V, 3]``; a human has 12."""

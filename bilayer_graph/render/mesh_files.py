@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-_CLAY = (204, 194, 184, 255)
-# From camera axes (x right, y down, z forward) to those of glTF (y up, facing +z).
-_UPRIGHT = np.array([1.0, -1.0, -1.0])
+CLAY = (204, 194, 184, 255)
+"""Colour of the material of bodies."""
+UPRIGHT = np.array([1.0, -1.0, -1.0])
+"""From camera axes (x right, y down, z forward) to those of viewers (y up, facing +z)."""
 
 
 def viewer_mesh(vertices: np.ndarray, faces: np.ndarray, floor: bool = False) -> trimesh.Trimesh:
@@ -19,11 +20,11 @@ def viewer_mesh(vertices: np.ndarray, faces: np.ndarray, floor: bool = False) ->
         faces: ``[F, 3]``.
         floor: Whether the lowest point is moved to y = 0.
     """
-    upright = vertices * _UPRIGHT
+    upright = vertices * UPRIGHT
     if floor:
         upright[:, 1] -= upright[:, 1].min()
     material = trimesh.visual.material.PBRMaterial(
-        name="clay", baseColorFactor=_CLAY, metallicFactor=0.0, roughnessFactor=0.8
+        name="clay", baseColorFactor=CLAY, metallicFactor=0.0, roughnessFactor=0.8
     )
     visual = trimesh.visual.TextureVisuals(material=material)
     mesh = trimesh.Trimesh(upright, faces, process=False, visual=visual)
