@@ -9,15 +9,16 @@ import trimesh
 from PIL import Image
 from torch import Tensor
 
-from bilayer_graph.body import PerspectiveCamera, Skeleton, matrix_to_axis_angle
+from bilayer_graph.body import PerspectiveCamera, Rig, Skeleton, matrix_to_axis_angle
 from bilayer_graph.errors import not_written
 from bilayer_graph.pictures import crop_image, limbs, person_box, to_crop
 from bilayer_graph.render.mesh_files import viewer_mesh, write_glb, write_obj
 from bilayer_graph.render.panels import overlay
+from bilayer_graph.render.rigged_glb import write_rigged_glb
 
 PANEL_SIZE = 384
 """Side of each of the four panels of an overlay, in pixels."""
-FILES = ("mesh.glb", "mesh.obj", "prediction.npz", "overlay.png")
+FILES = ("mesh.glb", "rigged.glb", "mesh.obj", "prediction.npz", "overlay.png")
 """What :meth:`Person.save` writes."""
 
 
@@ -41,6 +42,7 @@ class Person:
         picture: The picture.
         faces: Triangles of the meshes, ``[F, 3]``.
         skeleton: Names and bones of the joints.
+        rig: The body in its T-pose, and what moves it.
     """
 
     joints: Tensor
@@ -57,6 +59,7 @@ class Person:
     picture: Image.Image
     faces: Tensor
     skeleton: Skeleton
+    rig: Rig
 
     def __repr__(self) -> str:
         place = ", ".join(f"{metres:.2f}" for metres in self.camera.place.tolist())
@@ -67,6 +70,11 @@ class Person:
     def joints2d(self) -> Tensor:
         """The skeleton's joints in pixels of the picture, ``[12, 2]``."""
         return self.camera.project(self.joints)
+
+    @property
+    def height(self) -> float:
+        """How tall the body is when it stands upright, metres; a photo alone hardly says."""
+        return self.rig.height
 
     def mesh(self, floor: bool = False) -> trimesh.Trimesh:
         """Return the body as a mesh with smooth normals; y up, facing +z, as viewers expect.
@@ -96,7 +104,7 @@ class Person:
         )
 
     def save(self, folder: str | Path, overlay: bool = True, floor: bool = False) -> None:
-        """Write ``mesh.glb``, ``mesh.obj``, ``prediction.npz`` and ``overlay.png``.
+        """Write ``mesh.glb``, ``rigged.glb``, ``mesh.obj``, ``prediction.npz``, ``overlay.png``.
 
         Args:
             folder: Where to; made if need be.
@@ -111,6 +119,7 @@ class Person:
             folder.mkdir(parents=True, exist_ok=True)
             mesh = self.mesh(floor)
             write_glb(mesh, folder / "mesh.glb")
+            self._write_rigged(folder / "rigged.glb", floor)
             write_obj(mesh, folder / "mesh.obj")
             np.savez(folder / "prediction.npz", **self.arrays())  # type: ignore[arg-type]
             if overlay:
@@ -118,6 +127,13 @@ class Person:
                 self.overlay().save(folder / "overlay.png", compress_level=1)
         except (OSError, ValueError) as error:  # ValueError: a name that cannot be
             raise not_written("folder", folder, error) from error
+
+    def _write_rigged(self, path: Path, floor: bool) -> None:
+        rotations = torch.cat([self.global_orient[None], self.body_pose])[None]
+        translation = torch.zeros(1, 3)
+        if floor:
+            translation[0, 1] = -self.vertices[:, 1].max()
+        write_rigged_glb(self.rig, path, rotations.numpy(), translation.numpy())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all numbers as they are saved; rotations as axis-angle vectors."""

@@ -1,12 +1,10 @@
 """What can be done with a recovered person: mesh, overlay, files."""
 
-import json
-import struct
-
 import numpy as np
 import pytest
 import torch
 import trimesh
+from gltf_file import Gltf
 from PIL import Image
 from predictors import body_model, keypoints, predictor
 
@@ -25,23 +23,6 @@ def person():
     return found
 
 
-def gltf(path):
-    """The JSON and the binary chunk of a .glb file, as its standard lays them out."""
-    data = path.read_bytes()
-    magic, version, length, size, kind = struct.unpack("<4sII I4s", data[:20])
-    assert (magic, version, length, kind) == (b"glTF", 2, len(data), b"JSON")
-    return json.loads(data[20 : 20 + size]), data[20 + size + 8 :]
-
-
-def accessor(document, binary, number):
-    what = document["accessors"][number]
-    view = document["bufferViews"][what["bufferView"]]
-    dtype = {5125: "<u4", 5126: "<f4"}[what["componentType"]]
-    width = {"SCALAR": 1, "VEC3": 3}[what["type"]]
-    start = view.get("byteOffset", 0) + what.get("byteOffset", 0)
-    return np.frombuffer(binary, dtype, what["count"] * width, start).reshape(-1, width)
-
-
 @pytest.fixture(scope="module")
 def saved(person, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "deep" / "er"
@@ -54,18 +35,18 @@ def test_files(saved):
 
 
 def test_glb(saved, person):
-    document, binary = gltf(saved / "mesh.glb")
-    (mesh,), (material,) = document["meshes"], document["materials"]
-    (part,) = mesh["primitives"]
+    gltf = Gltf(saved / "mesh.glb")
+    document, part = gltf.document, gltf.part
+    (material,) = document["materials"]
     assert material["name"] == "clay"
     assert material["pbrMetallicRoughness"]["metallicFactor"] == 0
     assert part["material"] == 0
     assert "person" in [node.get("name") for node in document["nodes"]]
-    vertices = accessor(document, binary, part["attributes"]["POSITION"])
+    vertices = gltf.attribute("POSITION")
     np.testing.assert_allclose(vertices, person.vertices * torch.tensor([1, -1, -1]), atol=1e-6)
-    faces = accessor(document, binary, part["indices"]).reshape(-1, 3)
+    faces = gltf.array(part["indices"]).reshape(-1, 3)
     np.testing.assert_array_equal(faces, person.faces)
-    normals = accessor(document, binary, part["attributes"]["NORMAL"])
+    normals = gltf.attribute("NORMAL")
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-4)
     # Smooth: one normal a vertex, the mean of the faces around it, which all look its way.
     a, b, c = vertices[faces].transpose(1, 0, 2)
@@ -77,6 +58,16 @@ def test_glb(saved, person):
     assert np.median((total * normals).sum(1)) > 0.99
     # Outwards: the volume that such faces enclose is positive.
     assert (a * flat).sum() / 6 > 0.02
+
+
+def test_rigged_glb(saved, person):
+    gltf = Gltf(saved / "rigged.glb")
+    np.testing.assert_allclose(gltf.skinned(), person.mesh().vertices, atol=1e-5)
+    assert "animations" not in gltf.document
+    # In rest pose it stands upright: its height is the person's.
+    up = gltf.attribute("POSITION")[:, 1]
+    assert person.height == pytest.approx(up.max() - up.min(), abs=1e-6)
+    assert 1 < person.height < 2.2
 
 
 def test_obj(saved, person):
@@ -106,9 +97,10 @@ def test_floor(person, tmp_path):
     np.testing.assert_allclose(move, np.broadcast_to(move[0] * [0, 1, 0], move.shape), atol=1e-6)
     person.save(tmp_path, overlay=False, floor=True)
     assert not (tmp_path / "overlay.png").exists()
-    document, _ = gltf(tmp_path / "mesh.glb")
-    lows = [what["min"][1] for what in document["accessors"] if what["type"] == "VEC3"]
-    assert lows[0] == pytest.approx(0, abs=1e-7)
+    lowest = Gltf(tmp_path / "mesh.glb").attribute("POSITION")[:, 1].min()
+    assert lowest == pytest.approx(0, abs=1e-7)
+    rigged = Gltf(tmp_path / "rigged.glb").skinned()
+    np.testing.assert_allclose(rigged, standing.vertices, atol=1e-5)
 
 
 def moved_to(person, place):

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from bilayer_graph.body import BodyModel, PerspectiveCamera
+from bilayer_graph.body import BodyModel, PerspectiveCamera, make_rigs
 from bilayer_graph.models import BilayerHMR
 from bilayer_graph.models.lifting import Crops, lift
 from bilayer_graph.person import Person
@@ -37,8 +37,9 @@ def recover_bodies(
         half=(side / 2 / focal).to(device),
         image=_images(model, people, centre, side),
     )
-    lifted = {name: x.float().cpu() for name, x in vars(lift(model, body, crops)).items()}
-    faces = body.faces.cpu()
+    bodies = lift(model, body, crops)
+    rigs = make_rigs(body, bodies.betas, bodies.rotations[:, 1:])
+    lifted = {name: x.float().cpu() for name, x in vars(bodies).items()}
     found = []
     for row, one in enumerate(people):
         # Copies: a person that is kept must not keep its batch.
@@ -56,8 +57,9 @@ def recover_bodies(
             score=one.seen.score,
             uncertain=one.seen.uncertain,
             picture=one.picture,
-            faces=faces,
+            faces=rigs[row].faces,
             skeleton=body.skeleton,
+            rig=rigs[row],
         )
         found.append(person)
     return found
