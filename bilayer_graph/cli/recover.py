@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help='"auto", "cpu" or "cuda"')
     parser.add_argument("--no-overlay", action="store_true", help="draw no overlays: faster")
+    parser.add_argument(
+        "--html", action="store_true", help="write a page to look at each picture's people in 3D"
+    )
     parser.add_argument("--floor", action="store_true", help="put the feet of meshes on y = 0")
     parser.add_argument("--resume", action="store_true", help="skip pictures that are finished")
 
@@ -77,10 +80,9 @@ def _run(arguments: argparse.Namespace) -> int:
         make_folder(arguments.out)
         predictor = _load(arguments, jobs)
         start = time.perf_counter()
+        writer = PictureWriter(not arguments.no_overlay, arguments.floor, arguments.html)
         try:
-            _recover(
-                predictor, jobs, PictureWriter(not arguments.no_overlay, arguments.floor), tally
-            )
+            _recover(predictor, jobs, writer, tally)
         except KeyboardInterrupt:
             say(f"interrupted: {tally.pictures} of {len(jobs)} pictures done; --resume goes on")
             return 130

@@ -10,13 +10,16 @@ from bilayer_graph.cli.recover_jobs import Job
 from bilayer_graph.errors import not_written
 from bilayer_graph.person import FILES, Person
 from bilayer_graph.recovery.people_overlay import overlay_people
+from bilayer_graph.recovery.people_page import people_page
 
 INDEX = "people.json"
 """Written last, so that it says that the picture is finished."""
+PAGE = "people.html"
+"""The people of a picture to look at, where it is asked for."""
 
 # Folders that an index may name: what it says is not to be trusted with other people's files.
 _RESULTS = re.compile(r"\.|person_\d+")
-# People of one picture that its own overlay shows.
+# People of one picture that its own overlay and page show.
 _SHOWN = 30
 
 
@@ -43,11 +46,13 @@ class PictureWriter:
     Args:
         overlay: Whether to draw overlays.
         floor: Whether to put the feet of meshes on y = 0.
+        page: Whether to write pages of HTML.
     """
 
-    def __init__(self, overlay: bool, floor: bool) -> None:
+    def __init__(self, overlay: bool, floor: bool, page: bool) -> None:
         self.overlay = overlay
         self.floor = floor
+        self.page = page
         self._rows: list[dict[str, object]] = []
         self._shown: list[Person] = []
 
@@ -63,7 +68,7 @@ class PictureWriter:
         person.save(job.out / name, overlay=self.overlay, floor=self.floor)
         row = {"folder": name, "index": index, "score": person.score}
         self._rows.append({**row, "uncertain": person.uncertain})
-        if self.overlay and count > 1 and len(self._shown) < _SHOWN:
+        if (self.page or (self.overlay and count > 1)) and len(self._shown) < _SHOWN:
             self._shown.append(person)
 
     def finish(self, job: Job) -> int:
@@ -79,8 +84,10 @@ class PictureWriter:
         index = {"picture": os.path.abspath(job.picture), "people": rows}
         partial = job.out / f"{INDEX}.partial"
         try:
-            if shown:
+            if self.overlay and rows[0]["folder"] != ".":
                 overlay_people(shown).save(job.out / "overlay.png", compress_level=1)
+            if self.page:
+                (job.out / PAGE).write_text(people_page(shown, job.picture.name))
             partial.write_text(json.dumps(index, indent=1) + "\n")
             partial.replace(job.out / INDEX)
         except OSError as error:
@@ -96,7 +103,7 @@ def _clear(folder: Path) -> None:
         # First of all the index: a picture half replaced is not finished.
         (folder / INDEX).unlink(missing_ok=True)
         for name in filter(_RESULTS.fullmatch, names):
-            for file in FILES:
+            for file in (*FILES, PAGE):
                 (folder / name / file).unlink(missing_ok=True)
     except OSError as error:
         raise not_written("--out", folder, error) from error

@@ -98,14 +98,20 @@ def _extent(points: Tensor) -> Tensor:
 def _draw_skeleton(panel: Image.Image, skeleton: Skeleton, points: Tensor, drawn: Tensor) -> None:
     draw = ImageDraw.Draw(panel)
     width = max(2, panel.width // 100)
-    colours = [_colour(name) for name in skeleton.names]
     for start, end in skeleton.bones:
         if drawn[start] and drawn[end]:
-            colour = colours[start] if colours[start] == colours[end] else _MIDDLE
+            colour = limb_colour(skeleton, (start, end))
             draw.line([*points[start].tolist(), *points[end].tolist()], colour, width)
     for joint in drawn.nonzero().flatten().tolist():
         x, y = points[joint].tolist()
-        draw.ellipse([x - width, y - width, x + width, y + width], colours[joint])
+        colour = _colour(skeleton.names[joint])
+        draw.ellipse([x - width, y - width, x + width, y + width], colour)
+
+
+def limb_colour(skeleton: Skeleton, bone: tuple[int, int]) -> tuple[int, int, int]:
+    """Return the colour of a bone: blue on the left, red on the right, yellow between."""
+    start, end = (_colour(skeleton.names[joint]) for joint in bone)
+    return start if start == end else _MIDDLE
 
 
 def _colour(name: str) -> tuple[int, int, int]:

@@ -98,6 +98,18 @@ def test_without_overlays_and_on_the_floor(call, photos, tmp_path):
     assert min(heights) == 0
 
 
+def test_pages_to_look_at(call, photos, tmp_path):
+    assert call(photos, "--html", "--no-overlay")[0] == 0
+    out = tmp_path / "out"
+    for name, count in (("one", 1), ("two", 2)):
+        page = (out / name / "people.html").read_text()
+        assert page.count('"name": "Person ') == count
+        assert f'"title": "{name}.png"' in page
+    # A run without pages leaves none of another run.
+    assert call(photos)[0] == 0
+    assert not [name for name in tree(out) if name.endswith(".html")]
+
+
 def test_pictures_of_one_stem_are_both_kept(call, photos, tmp_path):
     Image.open(photos / "one.png").save(photos / "one.jpg")
     Image.open(photos / "one.png").save(photos / "one.jpg.png")
@@ -163,7 +175,7 @@ def test_results_of_an_earlier_run_do_not_stay(call, photos, tmp_path):
     (out / "mine.txt").write_text("")
     assert "person_1/mesh.glb" in tree(out)
     call(photos / "one.png", "--no-overlay")
-    assert tree(out) == sorted([*FILES[:3], "people.json", "mine.txt"])
+    assert tree(out) == sorted([*FILES[:-1], "people.json", "mine.txt"])
 
 
 @pytest.mark.parametrize(
@@ -356,11 +368,11 @@ def test_nobody_in_the_only_picture(call, tmp_path):
     assert "nobody found" in errors
 
 
-@pytest.mark.parametrize("name", [*FILES, "people.json.partial"])
+@pytest.mark.parametrize("name", [*FILES, "people.html", "people.json.partial"])
 def test_a_disk_that_is_full(call, photos, tmp_path, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).symlink_to("/dev/full")
-    status, printed, errors = call(photos / "one.png")
+    status, printed, errors = call(photos / "one.png", "--html")
     assert (status, printed) == (2, "")
     assert "No space left on device" in errors
     assert errors.count("\n") == 1
