@@ -72,6 +72,11 @@ class Person:
         return self.camera.project(self.joints)
 
     @property
+    def rotations(self) -> Tensor:
+        """``global_orient`` and ``body_pose`` together, ``[24, 3, 3]``."""
+        return torch.cat([self.global_orient[None], self.body_pose])
+
+    @property
     def height(self) -> float:
         """How tall the body is when it stands upright, metres; a photo alone hardly says."""
         return self.rig.height
@@ -129,11 +134,10 @@ class Person:
             raise not_written("folder", folder, error) from error
 
     def _write_rigged(self, path: Path, floor: bool) -> None:
-        rotations = torch.cat([self.global_orient[None], self.body_pose])[None]
         translation = torch.zeros(1, 3)
         if floor:
             translation[0, 1] = -self.vertices[:, 1].max()
-        write_rigged_glb(self.rig, path, rotations.numpy(), translation.numpy())
+        write_rigged_glb(self.rig, path, self.rotations[None].numpy(), translation.numpy())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all numbers as they are saved; rotations as axis-angle vectors."""

@@ -82,7 +82,7 @@ def test_the_scene(page, people):
     assert first["score"] == "1.00"
     assert first["height"] == f"{people[0].height:.2f} m"
     assert first["forward"] == f"{float(people[0].camera.place[2]):.2f} m"
-    assert first["keypoints"] == "17 of 17"
+    assert first["keypoints"] == "confidence 1.00"
     # The photo's corners are where its camera has them.
     wall = np.array(scene["wall"]) * [1, -1, -1]
     camera = people[0].camera

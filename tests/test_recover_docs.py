@@ -28,8 +28,10 @@ def test_snippets_run(tmp_path, monkeypatch):
     names: dict = {}
     for snippet in SNIPPETS:
         exec(snippet, names)
-    assert len(SNIPPETS) == 6
+    assert len(SNIPPETS) == 8
     assert (tmp_path / "out/person_0/mesh.glb").is_file()
+    assert Path("people.html").is_file()
+    assert Path("out/motion.bvh").is_file()
     assert list(names["person"].joints2d.shape) == [12, 2]
     # A viewer's camera, as the page says to place it, sees the body where the picture has it.
     person, half = names["person"], np.radians(names["fov"]) / 2

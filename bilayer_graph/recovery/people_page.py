@@ -46,7 +46,7 @@ def _about(picture: Image.Image, focal: float) -> str:
 
 def _rows(person: Person) -> list[tuple[str, str]]:
     place = person.camera.place
-    seen = int((person.keypoints[:, 2] > 0).sum())
+    sure = float(person.keypoints[:, 2].mean())
     return [
         ("score", f"{person.score:.2f}{', a guess' if person.uncertain else ''}"),
         ("height", f"{person.height:.2f} m"),
@@ -54,6 +54,6 @@ def _rows(person: Person) -> list[tuple[str, str]]:
         ("to the right", f"{float(place[0]):.2f} m"),
         ("down", f"{float(place[1]):.2f} m"),
         ("forward", f"{float(place[2]):.2f} m"),
-        ("keypoints", f"{seen} of {len(person.keypoints)}"),
+        ("keypoints", f"confidence {sure:.2f}"),
         ("shape", " ".join(f"{round(number, 1) + 0.0:.1f}" for number in person.betas.tolist())),
     ]
