@@ -25,11 +25,11 @@ def rig():
 
 @cache
 def rotations():
-    """``[T, 24, 3, 3]``: a smooth motion that turns joints far, the whole body by more than pi."""
+    """``[T, 24, 3, 3]``: a smooth motion that turns joints far, the whole body more than once."""
     draw = torch.Generator().manual_seed(3)
     start = 0.3 * torch.randn(24, 3, generator=draw)
     speed = 0.04 * torch.randn(24, 3, generator=draw)
-    speed[0] = torch.tensor([0.0, 0.35, 0.0])
+    speed[0] = torch.tensor([0.3, 0.7, 0.4])
     turns = axis_angle_to_matrix(start + torch.arange(FRAMES)[:, None, None] * speed)
     turns[:, 0] = UPRIGHT @ turns[:, 0]
     return turns.numpy()
