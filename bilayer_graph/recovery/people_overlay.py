@@ -9,7 +9,7 @@ from bilayer_graph.pictures import to_tensor
 from bilayer_graph.render.panels import lay_over
 
 MAX_SIDE = 1536
-"""Longer side of a picture that is shown, in pixels: larger ones are shrunk, to bound memory."""
+"""Longer side of the overlay in pixels: larger pictures are shrunk, which bounds the memory."""
 
 
 def overlay_people(people: Sequence[Person]) -> Image.Image:
@@ -18,7 +18,8 @@ def overlay_people(people: Sequence[Person]) -> Image.Image:
     Args:
         people: At least one, all of one picture.
     """
-    picture, scale = shown_picture(people[0].picture)
+    picture = shrunk(people[0].picture)
+    scale = picture.width / people[0].picture.width
     return lay_over(
         to_tensor(picture),
         [person.vertices + person.camera.place for person in people],
@@ -27,10 +28,10 @@ def overlay_people(people: Sequence[Person]) -> Image.Image:
     )
 
 
-def shown_picture(picture: Image.Image) -> tuple[Image.Image, float]:
-    """Return a picture as large as it is shown, and its scale."""
-    scale = min(1.0, MAX_SIDE / max(picture.size))
-    if scale < 1:
-        width, height = (max(1, round(scale * side)) for side in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.BOX)
-    return picture, scale
+def shrunk(picture: Image.Image) -> Image.Image:
+    """Return a picture no larger than overlays are."""
+    scale = MAX_SIDE / max(picture.size)
+    if scale >= 1:
+        return picture
+    width, height = (max(1, round(scale * side)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BOX)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from bilayer_graph.person import Person
-from bilayer_graph.recovery.people_overlay import shown_picture
+from bilayer_graph.recovery.people_overlay import shrunk
 from bilayer_graph.render.viewer_page import ShownBody, ShownPhoto, viewer_page
 
 
@@ -18,7 +18,8 @@ def people_page(people: Sequence[Person], title: str) -> str:
         title: What the picture is called.
     """
     first = people[0]
-    image, scale = shown_picture(first.picture)
+    image = shrunk(first.picture)
+    scale = image.width / first.picture.width
     camera = first.camera
     photo = ShownPhoto(
         title=title,
