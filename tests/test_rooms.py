@@ -13,7 +13,7 @@ PACKAGE = Path(bilayer_graph.__file__).parent
 # From the bottom: a room imports those before it only.
 ROOMS = [
     *("errors", "graphs", "ops", "nn", "body", "detection", "models"),
-    *("pictures", "render", "person", "recovery", "predict", "export"),
+    *("pictures", "render", "person", "recovery", "video", "predict", "export"),
     *("synthetic", "training", "cli", "testing"),
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))

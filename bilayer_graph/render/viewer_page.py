@@ -109,7 +109,8 @@ def _wall(photo: ShownPhoto, depth: float) -> np.ndarray:
     width, height = photo.image.size
     corners = np.array([[0, 0], [0, height], [width, 0], [width, height]])
     flat = (corners - photo.centre) * depth / photo.focal
-    return np.column_stack([flat, np.full(4, depth)]) * UPRIGHT
+    wall: np.ndarray = np.column_stack([flat, np.full(4, depth)]) * UPRIGHT
+    return wall
 
 
 def _photo_address(image: Image.Image) -> str:
