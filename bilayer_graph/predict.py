@@ -18,6 +18,7 @@ from bilayer_graph.recovery.batches import batches
 from bilayer_graph.recovery.bodies import is_finite, recover_bodies
 from bilayer_graph.recovery.find import Candidate, NobodyError, find_people
 from bilayer_graph.recovery.requests import Item, Keypoints, Refused, check_items, read_requests
+from bilayer_graph.video import Follower, FramePeople, Smoother, VideoReader
 
 __all__ = ["Keypoints", "NobodyError", "Predictor", "Result", "choose_device"]
 
@@ -159,6 +160,35 @@ class Predictor:
         """
         check_items(pictures)
         return self._stream(pictures)
+
+    def video(
+        self, source: str | Path | int | VideoReader, smooth: bool = False
+    ) -> Iterator[FramePeople]:
+        """Recover the people of a video; yield each frame as soon as it is done.
+
+        People keep their number from frame to frame, and memory does not grow with the frames. An
+        error of the file, such as a missing end, comes after the frames that can be read.
+
+        Args:
+            source: A video file, the number of a camera, or an open reader.
+            smooth: Whether poses, places and shapes are filtered, as they come.
+
+        Raises:
+            InputError: If PyAV is missing, or if it is no video.
+        """
+        reader = source if isinstance(source, VideoReader) else VideoReader(source)
+        return self._video(reader, smooth)
+
+    def follow(self) -> Follower:
+        """Return what recovers the people of the frames of one video, given one by one."""
+        return Follower(self.detector, self._recover, self.batch_size)
+
+    def _video(self, reader: VideoReader, smooth: bool) -> Iterator[FramePeople]:
+        follower = self.follow()
+        smoother = Smoother(self.body) if smooth else None
+        with reader:
+            for frame in map(follower, reader):
+                yield frame if smoother is None else smoother(frame)
 
     def _stream(self, pictures: Iterable[Item]) -> Iterator[Result]:
         for batch in batches(self._find(pictures), self.batch_size):

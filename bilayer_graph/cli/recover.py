@@ -1,4 +1,4 @@
-"""Recover the people of a picture, or of a folder of pictures."""
+"""Recover the people of a picture, of a folder of pictures, or of a video."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from bilayer_graph.cli import recover_video
 from bilayer_graph.cli.messages import plain_warnings, say
 from bilayer_graph.cli.numbers import degrees
 from bilayer_graph.cli.recover_files import PictureWriter, is_finished, make_folder
@@ -29,7 +30,8 @@ class _Tally:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("image", type=Path, help="picture, or folder of pictures")
+    parser.add_argument("image", type=Path, nargs="?", help="picture, or folder of pictures")
+    parser.add_argument("--video", help="video file, or the number of a camera, instead")
     parser.add_argument(
         "--keypoints",
         type=Path,
@@ -57,13 +59,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--html", action="store_true", help="write a page to look at each picture's people in 3D"
     )
     parser.add_argument("--floor", action="store_true", help="put the feet of meshes on y = 0")
-    parser.add_argument("--resume", action="store_true", help="skip pictures that are finished")
+    parser.add_argument(
+        "--resume", action="store_true", help="skip pictures and frames that are finished"
+    )
+    parser.add_argument("--smooth", action="store_true", help="video: filter what people do")
+    parser.add_argument("--meshes", action="store_true", help="video: write the mesh of each frame")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Recover people and write them; return the exit status."""
+    _check(arguments)
     with plain_warnings():
-        return _run(arguments)
+        return _run(arguments) if arguments.video is None else recover_video.run(arguments)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse options that have no meaning together."""
+    if (arguments.image is None) == (arguments.video is None):
+        problem = "nothing to recover" if arguments.image is None else "given beside --video"
+        raise InputError("image", arguments.image, problem, "Give a picture, a folder or --video")
+    if arguments.video is None:
+        for name in ("smooth", "meshes"):
+            if getattr(arguments, name):
+                raise InputError(
+                    f"--{name}", True, "is for videos", "Leave it out, or give --video"
+                )
+    elif arguments.keypoints is not None:
+        problem = "is for pictures, the people of a video are found"
+        raise InputError("--keypoints", arguments.keypoints, problem, "Leave it out")
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -22,36 +22,38 @@ def shade(
     points2d: Tensor,
     size: tuple[int, int],
     colours: Tensor | None = None,
+    samples: int = 2,
 ) -> tuple[Tensor, Tensor]:
-    """Render meshes like clay, with smooth normals and 2 x 2 samples a pixel.
+    """Renders meshes like clay, with smooth normals.
 
     Args:
         vertices: ``[B, V, 3]`` camera axes (x right, y down, z forward), metres.
         faces: ``[F, 3]`` int64, counter-clockwise seen from outside.
         points2d: ``[B, V, 2]`` where the vertices are in the pictures, in pixels.
         size: Height and width of the pictures in pixels.
-        colours: ``[B, V, 3]`` RGB in [0, 1] of the vertices; the colour of clay if ``None``.
+        colours: [B, V, 3] RGB in [0, 1] of the vertices; the colour of clay if ``None``.
+        samples: Samples a pixel along each axis: 1 is fast, 2 has smooth edges.
 
     Returns:
         RGB ``[B, 3, H, W]`` in [0, 1], and the covered share of each pixel ``[B, 1, H, W]``:
         ``mask * rgb + (1 - mask) * photo`` lays the mesh over a photo.
     """
-    height, width = 2 * size[0], 2 * size[1]
-    hits = rasterize_hits(2 * points2d, vertices[..., 2], faces, height, width)
+    height, width = samples * size[0], samples * size[1]
+    hits = rasterize_hits(samples * points2d, vertices[..., 2], faces, height, width)
     normals = Normals(faces, vertices.shape[1])(vertices)
     normal = F.normalize(interpolate(normals, faces, hits), dim=-1)
     lamp = F.normalize(normal.new_tensor(_LAMP), dim=0)
     light = _AMBIENT + (1 - _AMBIENT) * (0.25 + 0.75 * (normal @ lamp)).clamp_min(0)
     clay = normal.new_tensor(_CLAY)
     colour = clay if colours is None else interpolate(colours, faces, hits)
-    # Each covered sample is a quarter of its pixel; the others would be zeros.
-    sample = F.pad(light.unsqueeze(-1) * colour, (0, 1), value=1.0) / 4
+    # Each covered sample is its share of its pixel; the others would be zeros.
+    sample = F.pad(light.unsqueeze(-1) * colour, (0, 1), value=1.0) / samples**2
     row, column = hits.pixel // width, hits.pixel % width
     painted = normal.new_zeros(len(vertices) * size[0] * size[1], 4)
-    painted.index_add_(0, row // 2 * size[1] + column // 2, sample)
+    painted.index_add_(0, row // samples * size[1] + column // samples, sample)
     painted = painted.view(-1, *size, 4).permute(0, 3, 1, 2)
     mask = painted[:, 3:]
-    return painted[:, :3] / mask.clamp_min(0.25), mask
+    return painted[:, :3] / mask.clamp_min(samples**-2), mask
 
 
 def interpolate(values: Tensor, faces: Tensor, hits: Hits) -> Tensor:

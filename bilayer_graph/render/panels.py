@@ -68,7 +68,11 @@ def overlay(
 
 
 def lay_over(
-    picture: Tensor, meshes: Sequence[Tensor], faces: Tensor, pixels: Sequence[Tensor]
+    picture: Tensor,
+    meshes: Sequence[Tensor],
+    faces: Tensor,
+    pixels: Sequence[Tensor],
+    samples: int = 2,
 ) -> Image.Image:
     """Draw meshes over their picture; the nearer one covers the other.
 
@@ -77,12 +81,20 @@ def lay_over(
         meshes: One a person, ``[V, 3]``, metres in camera axes, all around one origin.
         faces: Triangles that all share, ``[F, 3]``.
         pixels: Where their vertices are in the picture, ``[V, 2]`` each.
+        samples: Samples a pixel along each axis: 1 is fast, 2 has smooth edges.
     """
     count = meshes[0].size(0)
     joined = torch.cat([faces + i * count for i in range(len(meshes))])
-    size = picture.size(1), picture.size(2)
-    rgb, mask = shade(torch.cat(list(meshes))[None], joined, torch.cat(list(pixels))[None], size)
-    return to_image((mask * rgb + (1 - mask) * picture)[0])
+    points = torch.cat(list(pixels))
+    top, bottom, left, right = _window(points, picture.size(1), picture.size(2))
+    drawn, part = picture.clone(), picture[:, top:bottom, left:right]
+    if part.numel():
+        points = points - points.new_tensor([left, top])
+        size = bottom - top, right - left
+        vertices = torch.cat(list(meshes))[None]
+        rgb, mask = shade(vertices, joined, points[None], size, samples=samples)
+        drawn[:, top:bottom, left:right] = torch.lerp(part, rgb[0], mask[0])
+    return to_image(drawn)
 
 
 def to_image(picture: Tensor) -> Image.Image:
@@ -93,6 +105,15 @@ def to_image(picture: Tensor) -> Image.Image:
 
 def _extent(points: Tensor) -> Tensor:
     return (points.amax(0) - points.amin(0)).amax()
+
+
+def _window(points: Tensor, height: int, width: int) -> tuple[int, int, int, int]:
+    """Rows and columns of the picture that points ``[N, 2]`` lie in: all else stays as it is."""
+    size = torch.tensor([width, height], device=points.device)
+    finite = torch.nan_to_num(points, 0.0)
+    low = torch.minimum(finite.amin(0).floor().clamp_min(0), size).long()
+    high = torch.minimum(finite.amax(0).ceil().clamp_min(0), size).long()
+    return int(low[1]), int(high[1]), int(low[0]), int(high[0])
 
 
 def _draw_skeleton(panel: Image.Image, skeleton: Skeleton, points: Tensor, drawn: Tensor) -> None:
