@@ -187,7 +187,7 @@ class MoveNetDetector(nn.Module):
             crops = [
                 crop_square(images[i], box, _CROP) for (i, _), box in zip(chunk, boxes, strict=True)
             ]
-            looks = zip(*self._look_again(self._stack(crops)), strict=True)
+            looks = zip(*self.look_again(crops), strict=True)
             for (i, j), crop, (upright, again) in zip(chunk, crops, looks, strict=True):
                 found, uncertain = chosen[i]
                 if is_person(upright, again, uncertain):
@@ -196,8 +196,9 @@ class MoveNetDetector(nn.Module):
                     people[i].append(DetectedPerson(keypoints, box, score, uncertain))
         return [without_duplicates(those) for those in people]
 
-    def _look_again(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def look_again(self, crops: list[Crop]) -> tuple[Tensor, Tensor]:
         """Return keypoints ``[B, 17, 3]`` of crops as they are, of unsure ones from all sides."""
+        pixels = self._stack(crops)
         upright = self._joints(pixels)
         refined = upright.clone()
         unsure = (upright[..., 2].mean(1) < _UNSURE).nonzero().squeeze(1)

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.detection.crops import crop_square
-from bilayer_graph.detection.decode import decode_person
 from bilayer_graph.detection.detector import DetectedPerson
 from bilayer_graph.detection.movenet_detector import (
     MoveNetDetector,
+    batched,
     is_person,
     without_duplicates,
 )
@@ -46,7 +46,7 @@ class TrackedDetector:
     @torch.no_grad()
     def __call__(self, image: Tensor) -> list[DetectedPerson]:
         """Find the people in the next frame ``[3, H, W]``, float RGB in [0, 1]."""
-        people = [again for one in self.people if (again := self._look(image, one)) is not None]
+        people = self._look(image)
         self.wait -= 1
         if self.wait < 0 or not people or len(people) < len(self.people):
             people = self._search(image, people)
@@ -54,22 +54,23 @@ class TrackedDetector:
         self.people = without_duplicates(people)
         return self.people
 
-    def _look(self, image: Tensor, person: DetectedPerson) -> DetectedPerson | None:
-        """Return a person of the last frame as seen in this one, ``None`` if he is lost."""
-        crop = crop_square(image, widened(person.box, _MARGIN), _CROP)
-        weight = self.detector.refiner.stem.weight
-        pixels = crop.pixels[None].to(weight.device, weight.dtype)
-        seen = decode_person(*self.detector.refiner(pixels))[0].float().cpu()
-        keypoints = crop.to_picture(seen)
-        box = joint_box(keypoints, _JOINT)
-        drifted = float(overlap(person.box[None], box[None])) < _DRIFT
-        if drifted or not is_person(keypoints, uncertain=False):
-            return None
-        return DetectedPerson(keypoints, box, person.score, person.uncertain)
+    def _look(self, image: Tensor) -> list[DetectedPerson]:
+        """Return those of the last frame who are seen in this one."""
+        people: list[DetectedPerson] = []
+        for chunk in batched(self.people, self.detector.batch_size):
+            crops = [crop_square(image, widened(one.box, _MARGIN), _CROP) for one in chunk]
+            looks = zip(*self.detector.look_again(crops), strict=True)
+            for one, crop, (upright, refined) in zip(chunk, crops, looks, strict=True):
+                keypoints = crop.to_picture(refined)
+                box = joint_box(keypoints, _JOINT)
+                drifted = float(overlap(one.box[None], box[None])) < _DRIFT
+                if not drifted and is_person(upright, refined, uncertain=False):
+                    people.append(DetectedPerson(keypoints, box, one.score, one.uncertain))
+        return people
 
     def _search(self, image: Tensor, people: list[DetectedPerson]) -> list[DetectedPerson]:
         """Return the people of the whole picture, and those of ``people`` that are beyond doubt."""
-        sure = [one for one in people if is_person(one.keypoints, uncertain=True)]
+        sure = [one for one in people if is_person(one.keypoints, one.keypoints, True)]
         found = self.detector(image)
         # A guess is for a picture that shows nobody else.
         return [*sure, *(one for one in found if not (sure and one.uncertain))]

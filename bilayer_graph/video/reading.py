@@ -69,16 +69,18 @@ class VideoReader:
         self.count: int | None = self._stream.frames or None
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        last, first, number, rate = -1.0, None, 0, float(self._stream.average_rate or _RATE)
+        last, first, number, end = -1.0, None, 0, 0.0
+        rate = float(self._stream.average_rate or _RATE)
         broken: list[Exception] = []
         for frame in self._decode(broken):
             time = number / rate if frame.time is None else float(frame.time)
             first = time if first is None else first
+            end = time + 1 / rate
             # Times that stand still or go back are the file's mistake.
             time = time - first if time - first > last else last + 1 / rate
             yield VideoFrame(number, time, _upright(frame))
             last, number = time, number + 1
-        self._check_end(number, last + 1 / rate, broken)
+        self._check_end(number, end, broken)
 
     def close(self) -> None:
         """Close the file."""
@@ -150,6 +152,9 @@ class VideoReader:
         """Seconds that the pictures should last, as the file says."""
         if self.is_camera:
             return None
+        if self._container.format.name == "avi" and self.count is not None:
+            # Cut off, it has lost its index: FFmpeg guesses its duration, the header counts frames.
+            return self.count / float(self._stream.average_rate or _RATE)
         if self._stream.duration is not None:
             return float(self._stream.duration * self._stream.time_base)
         # That of the whole file, which the sound might outlast.

@@ -21,7 +21,7 @@ _TICKS = 90_000
 # Each packet leaves the encoder with its frame, and fragments end with key frames: what is on the
 # disk can be played without an end.
 _CODEC, _OPTIONS = "libx264", {"preset": "veryfast", "crf": "21", "tune": "zerolatency", "g": "25"}
-_FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+_FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 
 
 class VideoWriter:
