@@ -1,4 +1,4 @@
-"""`bilayer-graph recover --video`: frame by frame, and one file a person at the end."""
+"""Recover a video: frame by frame, and one file a person at the end."""
 
 import argparse
 import os

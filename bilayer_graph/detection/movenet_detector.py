@@ -203,12 +203,12 @@ class MoveNetDetector(nn.Module):
         refined = upright.clone()
         unsure = (upright[..., 2].mean(1) < _UNSURE).nonzero().squeeze(1)
         if len(unsure):
-            crops = pixels[unsure.to(pixels.device)]
+            doubtful = pixels[unsure.to(pixels.device)]
             looks = [
-                turned_back(self._joints(turned(crops, quarters)), quarters, _CROP, _CROP)
+                turned_back(self._joints(turned(doubtful, quarters)), quarters, _CROP, _CROP)
                 for quarters in TURNS
             ]
-            mirrored = mirror_keypoints(self._joints(crops.flip(3)))
+            mirrored = mirror_keypoints(self._joints(doubtful.flip(3)))
             mirrored[..., 0] += _CROP
             views = torch.stack([upright[unsure], mirrored, *looks], dim=1)
             refined[unsure] = torch.stack([consensus(view) for view in views])

@@ -85,7 +85,7 @@ def euler_angles(rotations: np.ndarray) -> np.ndarray:
         warnings.filterwarnings("ignore", message="Gimbal lock")
         first = flat.as_euler(_ORDER, degrees=True).reshape(*rotations.shape[:2], 3)
     second = first * [1.0, -1.0, 1.0] + 180.0
-    angles = first.copy()
+    angles: np.ndarray = first.copy()
     for frame in range(1, len(angles)):
         before = angles[frame - 1]
         near, far = (

@@ -24,14 +24,14 @@ def shade(
     colours: Tensor | None = None,
     samples: int = 2,
 ) -> tuple[Tensor, Tensor]:
-    """Renders meshes like clay, with smooth normals.
+    """Render meshes like clay, with smooth normals.
 
     Args:
         vertices: ``[B, V, 3]`` camera axes (x right, y down, z forward), metres.
         faces: ``[F, 3]`` int64, counter-clockwise seen from outside.
         points2d: ``[B, V, 2]`` where the vertices are in the pictures, in pixels.
         size: Height and width of the pictures in pixels.
-        colours: [B, V, 3] RGB in [0, 1] of the vertices; the colour of clay if ``None``.
+        colours: ``[B, V, 3]`` RGB in [0, 1] of the vertices; the colour of clay if ``None``.
         samples: Samples a pixel along each axis: 1 is fast, 2 has smooth edges.
 
     Returns:

@@ -71,5 +71,5 @@ class Follower:
             people = self._recover(candidates) if candidates else []
             found += [person for person in people if is_finite(person)]
         numbers = self.tracker(frame.time, [person.keypoints for person in found])
-        people = dict(zip(numbers, found, strict=True))
-        return FramePeople(frame.number, frame.time, frame.picture, people, error)
+        numbered = dict(zip(numbers, found, strict=True))
+        return FramePeople(frame.number, frame.time, frame.picture, numbered, error)

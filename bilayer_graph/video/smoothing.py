@@ -114,4 +114,5 @@ class BodySizes:
     def __call__(self, betas: Tensor) -> Tensor:
         """Return the sizes ``[...]`` of shapes ``[..., S]``."""
         bones = self._bones[..., 0] + torch.einsum("kcs,...s->...kc", self._bones[..., 1:], betas)
-        return bones.norm(dim=-1).sum(-1)
+        sizes: Tensor = bones.norm(dim=-1).sum(-1)
+        return sizes
