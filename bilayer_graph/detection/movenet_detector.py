@@ -19,6 +19,9 @@ from bilayer_graph.detection.weights_file import load_movenet
 COARSE, FINE = 256, 512
 """Longer side of the picture in the first look for people, and at the most in the second."""
 
+UNSURE = 0.45
+"""Mean confidence of a person's joints below which one look is not enough."""
+
 # Side of the crops that Thunder takes.
 _CROP = 256
 # Side of a crop against the longer side of the person's box.
@@ -38,8 +41,6 @@ _STEP = 128
 # they reach up to 0.52.
 _SEEN, _SEEN_SURE, _SEEN_TURNED = 0.4, 0.2, 0.55
 _SUREST = 5
-# Mean confidence of a person's joints below which turned looks are taken as well.
-_UNSURE = 0.45
 
 T = TypeVar("T")
 
@@ -187,7 +188,7 @@ class MoveNetDetector(nn.Module):
             crops = [
                 crop_square(images[i], box, _CROP) for (i, _), box in zip(chunk, boxes, strict=True)
             ]
-            looks = zip(*self.look_again(crops), strict=True)
+            looks = zip(*self._look_again(crops), strict=True)
             for (i, j), crop, (upright, again) in zip(chunk, crops, looks, strict=True):
                 found, uncertain = chosen[i]
                 if is_person(upright, again, uncertain):
@@ -196,12 +197,16 @@ class MoveNetDetector(nn.Module):
                     people[i].append(DetectedPerson(keypoints, box, score, uncertain))
         return [without_duplicates(those) for those in people]
 
-    def look_again(self, crops: list[Crop]) -> tuple[Tensor, Tensor]:
+    def look(self, crops: list[Crop]) -> Tensor:
+        """Return the keypoints ``[B, 17, 3]`` of the people in crops, as one look sees them."""
+        return self._joints(self._stack(crops))
+
+    def _look_again(self, crops: list[Crop]) -> tuple[Tensor, Tensor]:
         """Return keypoints ``[B, 17, 3]`` of crops as they are, of unsure ones from all sides."""
         pixels = self._stack(crops)
         upright = self._joints(pixels)
         refined = upright.clone()
-        unsure = (upright[..., 2].mean(1) < _UNSURE).nonzero().squeeze(1)
+        unsure = (upright[..., 2].mean(1) < UNSURE).nonzero().squeeze(1)
         if len(unsure):
             doubtful = pixels[unsure.to(pixels.device)]
             looks = [

@@ -6,6 +6,7 @@ from torch import Tensor
 from bilayer_graph.detection.crops import crop_square
 from bilayer_graph.detection.detector import DetectedPerson
 from bilayer_graph.detection.movenet_detector import (
+    UNSURE,
     MoveNetDetector,
     batched,
     is_person,
@@ -59,12 +60,12 @@ class TrackedDetector:
         people: list[DetectedPerson] = []
         for chunk in batched(self.people, self.detector.batch_size):
             crops = [crop_square(image, widened(one.box, _MARGIN), _CROP) for one in chunk]
-            looks = zip(*self.detector.look_again(crops), strict=True)
-            for one, crop, (upright, refined) in zip(chunk, crops, looks, strict=True):
-                keypoints = crop.to_picture(refined)
+            for one, crop, seen in zip(chunk, crops, self.detector.look(crops), strict=True):
+                keypoints = crop.to_picture(seen)
                 box = joint_box(keypoints, _JOINT)
                 drifted = float(overlap(one.box[None], box[None])) < _DRIFT
-                if not drifted and is_person(upright, refined, uncertain=False):
+                # Whoever is unsure is looked for anew: an error would be followed.
+                if not drifted and float(seen[:, 2].mean()) >= UNSURE:
                     people.append(DetectedPerson(keypoints, box, one.score, one.uncertain))
         return people
 
