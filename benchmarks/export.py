@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _people(body: BodyModel, side: int, number: int) -> list[tuple[Tensor, Tensor]]:
-    """Crops and COCO's keypoints, as they are seen without a detector's errors."""
+    """Return crops and COCO's keypoints, as they are seen without a detector's errors."""
     samples = SyntheticBodies(body, number, side, HELD_OUT_SEED).batch(range(number))
     points = project(body.keypoints(samples["vertices"]), samples["camera"])
     keypoints = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1)
@@ -104,7 +104,7 @@ def _torch(model: BilayerHMR) -> Callable[[tuple[Tensor, Tensor]], tuple[Tensor,
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """Median processor time of this thread: other programs' share does not count."""
+    """Return the median processor time of this thread: other programs do not count."""
     call()
     times = []
     for _ in range(ROUNDS):

@@ -3,7 +3,7 @@
     python examples/recover_mesh.py
     python examples/recover_mesh.py --image photo.jpg --out out/photo
 
-`bilayer-graph recover` does the same for folders, keypoint files and large numbers of pictures.
+``bilayer-graph recover`` does the same for folders, keypoint files and large numbers of pictures.
 """
 
 import argparse

@@ -4,13 +4,13 @@
     python examples/reuse_fusion_hetero.py
 
 20 coarse nodes (pumps, muscles, stations) drive 200 fine nodes (gauges, markers, grid cells), see
-`HiddenDrivers`; they are measured with noise stronger than the signal. The model gets all 4000
+``HiddenDrivers``; they are measured with noise stronger than the signal. The model gets all 4000
 pairs as edges, with 1 / distance as the prior; nobody tells it which are real. What it needs:
 
     -    DRIVES: SAGEConv(HIDDEN, HIDDEN),
     +    DRIVES: FusionConv(HIDDEN, HIDDEN, data[DRIVES].edge_index, data[DRIVES].edge_weight),
 
-`conv.adjacency()` then holds the learned edges. Root mean square error on held-out graphs without
+``conv.adjacency()`` then holds the learned edges. Root mean square error on held-out graphs without
 their noise, and AUC of the true edges, over seeds 0, 1 and 2; the signal alone is 0.80 to 0.83:
 
     SAGEConv        0.67 to 0.68

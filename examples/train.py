@@ -3,7 +3,7 @@
     pip install -e ".[train]"
     python examples/train.py
 
-A few minutes give a model whose bodies are bodies; `bilayer-graph train` has more options, and
+A few minutes give a model whose bodies are bodies; ``bilayer-graph train`` has more options, and
 docs/weights.md the command that made the shipped weights.
 """
 

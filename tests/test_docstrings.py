@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("bilayer_graph", "tools", "benchmarks")
+ROOMS = ("bilayer_graph", "tools", "benchmarks", "examples")
 FILES = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
 QUOTED = re.compile(r"``.*?``|:\w+:`[^`]*`", re.DOTALL)
-# [B, N, 3], [.., C], [2, E] and the like; [-1, 1] and [0, 1] are ranges.
-SHAPE = re.compile(r"\[(?:\.\.[^]]*|[A-Z]\w*(?:, [^]]*)?|(?:[2-9]|\d\d+), [^]]*)\]")
+# [B, N, 3], [.., C], [2, E] and the like; [-1, 1] and [0, 1] are ranges, data[EDGE] is code.
+SHAPE = re.compile(r"(?<!\w)\[(?:\.\.[^]]*|[A-Z]\w*(?:, [^]]*)?|(?:[2-9]|\d\d+), [^]]*)\]")
 OPENING = re.compile(r"\n *(?:\w*Error): (?!If |As )")
 
 

@@ -24,7 +24,7 @@ _DRIFT = 0.2
 
 
 class TrackedDetector:
-    """Finds the people of the frames of one video, given one after the other.
+    """A detector of the people of the frames of one video, given one after the other.
 
     Thunder looks at everybody where they were in the last frame. The whole picture is searched
     every few frames, and whenever somebody is lost or nobody is there.

@@ -23,7 +23,7 @@ def _pairs(*parts: str) -> tuple[str, ...]:
 
 
 def _and_more(names: tuple[str, ...], count: int) -> tuple[str, ...]:
-    """Names, and those of faces and hands, which nothing here asks for, up to ``count``."""
+    """Return names and those of faces and hands, which nothing here asks for, to ``count``."""
     return (*names, *(f"more_{place}" for place in range(len(names), count)))
 
 
@@ -70,7 +70,7 @@ def joint_order(name: str) -> tuple[str, ...]:
 
 
 def to_coco(joints: Tensor, names: tuple[str, ...]) -> Tensor:
-    """Joints of any order in COCO's order; those that the order lacks are zeros.
+    """Return joints of any order in COCO's order; those that the order lacks are zeros.
 
     Args:
         joints: ``[..., J, 3]`` x, y and confidence.

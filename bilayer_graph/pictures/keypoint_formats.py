@@ -55,7 +55,7 @@ def read_people(path: Path, joints: str | None = None) -> tuple[list[Picture], l
 
 
 def said_rows(path: Path, rows: list[Row], joints: str) -> list[Row]:
-    """People whose joints are what a user says; ``path`` is for messages.
+    """Read people whose joints are what a user says; ``path`` is for messages.
 
     Raises:
         InputError: If there is no such order, or the rows have names.

@@ -37,7 +37,7 @@ def _row(entry: dict[str, Any]) -> Row:
 
 
 def _from_zero(triples: Any) -> Any:
-    """Places counted from 0; MPII counts the first pixel as 1."""
+    """Count places from 0; MPII counts the first pixel as 1."""
     try:
         return [[x - 1, y - 1, seen] for x, y, seen in triples]
     except (TypeError, ValueError):

@@ -29,7 +29,7 @@ def read_openpose(content: Any) -> tuple[list[Picture], list[Row]] | None:
 
 
 def openpose_rows(people: list[dict[str, Any]]) -> list[Row]:
-    """People as OpenPose writes them."""
+    """Read people as OpenPose writes them."""
     return [
         Row(next((person[name] for name in _POSES if name in person), None), _ORDERS)
         for person in people

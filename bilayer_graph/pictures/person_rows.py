@@ -71,7 +71,7 @@ def too_many(path: Path, people: int) -> InputError:
 
 
 def with_scores(points: Any, scores: Any) -> Any:
-    """Triples of pairs x, y and their scores; what :func:`read_row` refuses if they are none."""
+    """Return triples of pairs x, y and their scores; if none, what :func:`read_row` refuses."""
     if points is None:
         return None
     try:
@@ -130,7 +130,7 @@ def _joints(row: Row) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _triples(values: Any) -> np.ndarray:
-    """``[J, 3]`` from J triples or from a flat list."""
+    """Return ``[J, 3]`` from J triples or from a flat list."""
     try:
         array = np.array(numbers(values), dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -163,7 +163,7 @@ def _check_coordinates(joints: Tensor) -> None:
 
 
 def _check_scores(scores: Tensor) -> bool:
-    """Whether scores stick out of [0, 1]; COCO's visibility 0, 1, 2 does not."""
+    """Return whether scores stick out of [0, 1]; COCO's visibility 0, 1, 2 does not."""
     low, high = scores.aminmax()
     if high > _MAX_SCORE:
         problem = f"has confidences from {low:g} to {high:g}"

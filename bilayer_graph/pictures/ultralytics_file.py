@@ -75,7 +75,7 @@ def _line(line: str, order: tuple[str, ...]) -> Row:
 
 
 def _seen(triples: Any) -> Any:
-    """Joints at (0, 0), where Ultralytics puts those that it does not see, without confidence."""
+    """Take confidence from joints at (0, 0), where Ultralytics puts those that it does not see."""
     try:
         return [[x, y, seen if (x, y) != (0, 0) else 0.0] for x, y, seen in triples]
     except (TypeError, ValueError):

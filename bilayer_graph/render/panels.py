@@ -108,7 +108,10 @@ def _extent(points: Tensor) -> Tensor:
 
 
 def _window(points: Tensor, height: int, width: int) -> tuple[int, int, int, int]:
-    """Rows and columns of the picture that points ``[N, 2]`` lie in: all else stays as it is."""
+    """Return the rows and columns of the picture that points ``[N, 2]`` lie in.
+
+    All else stays as it is.
+    """
     size = torch.tensor([width, height], device=points.device)
     finite = torch.nan_to_num(points, 0.0)
     low = torch.minimum(finite.amin(0).floor().clamp_min(0), size).long()

@@ -46,7 +46,7 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         - ``visible`` ``[J]`` bool: inside the picture, not behind an occluder and, by the depth
           buffer, not behind another part of the body.
         - ``vertices`` ``[V, 3]``, ``joints`` ``[J, 3]``: relative to the pelvis.
-        - ``global_orient`` ``[3, 3]``, ``body_pose`` [K - 1, 3, 3], ``betas`` ``[S]``.
+        - ``global_orient`` ``[3, 3]``, ``body_pose`` ``[K - 1, 3, 3]``, ``betas`` ``[S]``.
         - ``camera`` [3]: (s, tx, ty).
     """
 
@@ -114,7 +114,7 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         }
 
     def _sample_body(self, draws: Draws) -> dict[str, Tensor]:
-        """Shape, pose and camera, and what follows from them; ``points`` are projected vertices."""
+        """Sample shape, pose and camera, and what follows; ``points`` are projected vertices."""
         shapes = self.body.shapedirs.size(-1)
         betas = draws.normal("betas", shapes).clamp(-_SHAPE_LIMIT, _SHAPE_LIMIT)
         pose, orient = self._subject.pose(draws)
@@ -133,7 +133,7 @@ class SyntheticBodies(Dataset[dict[str, Tensor]]):
         }
 
     def _render(self, draws: Draws, sample: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Pictures ``[B, 3, S, S]``, and which joints are seen in them ``[B, J]``."""
+        """Render pictures ``[B, 3, S, S]``, and say which joints ``[B, J]`` are seen in them."""
         side, joints, surface = self.image_size, sample["keypoints_true"], self._subject.surface
         vertices = surface.dress(draws, sample["vertices"])
         pixels = (project(vertices, sample["camera"]) + 1) * (side / 2)

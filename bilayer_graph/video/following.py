@@ -37,7 +37,7 @@ class FramePeople:
 
 
 class Follower:
-    """Recovers the people of the frames of one video, given one after the other.
+    """A follower, which recovers the people of the frames of one video, given one after the other.
 
     Args:
         detector: Who looks for people. The package's own looks again where they were, any other

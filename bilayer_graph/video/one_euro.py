@@ -13,7 +13,7 @@ _SPEED_CUTOFF = 1.0
 
 
 class OneEuro:
-    r"""Filters a signal as it comes, at whatever times (Casiez, Roussel and Vogel, CHI 2012).
+    r"""A filter of a signal as it comes, at whatever times (Casiez, Roussel and Vogel, CHI 2012).
 
     .. math::
         \hat x_i = \hat x_{i-1} + \alpha(f_c) (x_i - \hat x_{i-1}), \quad

@@ -149,7 +149,7 @@ class VideoReader:
             raise InputError("video", self.source, problem, remedy)
 
     def _length(self) -> float | None:
-        """Seconds that the pictures should last, as the file says."""
+        """Return the seconds that the pictures should last, as the file says."""
         if self.is_camera:
             return None
         if self._container.format.name == "avi" and self.count is not None:
@@ -163,7 +163,7 @@ class VideoReader:
 
 
 def _is_cover(av: Any, stream: Any) -> bool:
-    """Whether a stream is the picture on the cover of a song."""
+    """Return whether a stream is the picture on the cover of a song."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 

@@ -67,7 +67,7 @@ class Tracker:
 
 
 def distance(keypoints: Tensor, others: Tensor) -> float:
-    """Mean distance of the keypoints that both show, over the first one's size; else infinity."""
+    """Return the mean distance of what both show, over the first one's size; else infinity."""
     both = (keypoints[:, 2] >= MIN_CONFIDENCE) & (others[:, 2] >= MIN_CONFIDENCE)
     size = visible_extent(keypoints)[1]
     if not both.any() or not size > 0:
