@@ -77,7 +77,7 @@ def test_slopes_of_the_projection(body: BodyModel):
     slopes, residual = refine._project(points, eye, sight)
     depth = points[..., 2:]
     off = sight.tangents - points[..., :2] / depth
-    trust = depth / 0.02 / (1 + ((off.norm(dim=-1, keepdim=True) * depth) / 0.1) ** 2)
+    trust = depth / 0.03 / (1 + ((off.norm(dim=-1, keepdim=True) * depth) / 0.07) ** 2)
     torch.testing.assert_close(residual, off * trust)
     for axis in range(3):
         shift = 1e-6 * torch.eye(3).double()[axis]
@@ -235,7 +235,7 @@ def test_steps_go_where_scipys_minimum_is(body: BodyModel):
 
     def cost(bones, turns, shape):
         left = (reduced.joints(bones) - joints) / 0.12
-        return [left[0].flatten(), turns.flatten() / 0.3, (shape - betas)[0]]
+        return [left[0].flatten(), turns.flatten() / 0.2, (shape - betas)[0]]
 
     def residuals(x):
         turns = torch.from_numpy(x[:72]).view(1, 24, 3).expand(4, 24, 3)
