@@ -1,5 +1,7 @@
 """Samples are repeatable, consistent with their labels, and show the person in the picture."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -105,16 +107,17 @@ def test_picture_shows_the_labelled_body(body, dataset, batch):
     """Two people who differ only in their clothes differ only inside the projected mesh."""
     from bilayer_graph.render.clay import shade
 
-    painter = dataset._painter
+    subject = dataset._subject
+    painter = subject.surface
     dressed = painter.dress(Draws(4, torch.arange(16)), batch["vertices"][:16])
     pixels = (project(dressed, batch["camera"][:16]) + 1) * 32
     _, mask = shade(dressed, body.faces, pixels, (64, 64))
     plain = dataset.batch(range(16))["image"]
-    dataset._painter = Negative(painter)
+    dataset._subject = dataclasses.replace(subject, surface=Negative(painter))
     try:
         other = dataset.batch(range(16))["image"]
     finally:
-        dataset._painter = painter
+        dataset._subject = subject
     changed = (plain - other).abs().amax(1) > 0.02
     grown = torch.nn.functional.max_pool2d(mask, 5, 1, 2)[:, 0] > 0
     assert not (changed & ~grown).any()
