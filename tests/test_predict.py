@@ -200,9 +200,19 @@ BAD_PICTURES = {
     "channels first": np.zeros((3, 5, 5), np.uint8),
     "no pixels": np.zeros((0, 5, 3), np.uint8),
     "whole numbers": np.zeros((5, 5, 3), np.int64),
+    "16 bits": np.zeros((5, 5, 3), np.uint16),
+    "yes and no": np.zeros((5, 5, 3), bool),
+    "complex": np.zeros((5, 5, 3), complex),
+    "objects": np.full((5, 5, 3), None),
+    "below 0": np.full((5, 5, 3), -0.5),
+    "infinite": np.full((5, 5, 3), np.inf, np.float16),
+    "with transparency": np.zeros((5, 5, 4), np.uint8),
+    "channels last": torch.zeros(5, 5, 3),
+    "8-bit values as floats": torch.full((3, 5, 5), 200.0),
     "above 1": np.full((5, 5, 3), 200.0),
     "nan": np.full((5, 5, 3), np.nan),
     "a batch": torch.zeros(1, 3, 5, 5),
+    "a batch of arrays": np.zeros((2, 5, 5, 3), np.uint8),
     "a tensor that is sparse": torch.zeros(3, 5, 5).to_sparse(),
     "a tensor without data": torch.zeros(3, 5, 5, device="meta"),
     "floating-point grey": Image.new("F", (5, 5)),
@@ -401,6 +411,22 @@ def test_a_detector_of_ones_own():
             return [someone(keypoints=keypoints().double().numpy())]
 
     assert len(predictor(Adapter())(picture())) == 1
+
+
+def test_a_detector_sees_large_pictures_shrunk():
+    seen = []
+
+    def detector(image):
+        seen.append(list(image.shape))
+        third = keypoints() * torch.tensor([1 / 3, 1 / 3, 1])
+        return [someone(keypoints=third), someone(keypoints=third + torch.tensor([0, 90.0, 0]))]
+
+    large = Image.new("RGB", (9000, 239))
+    with pytest.warns(UserWarning, match="person 1 lies outside"):
+        (person,) = predictor(detector)(large)
+    assert seen == [[3, 80, 3000]]
+    assert person.picture.size == large.size
+    assert_close(person.keypoints, keypoints())
 
 
 def test_nobody_there():

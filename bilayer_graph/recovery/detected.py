@@ -1,9 +1,11 @@
 """People from a detector, which may be a stranger's: it may fail, and say anything."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from bilayer_graph.body import COCO_NAMES
@@ -13,6 +15,9 @@ from bilayer_graph.pictures import KeypointFile, to_tensor
 from bilayer_graph.pictures.person_rows import Row
 from bilayer_graph.recovery.given import Sighting, as_array
 
+# Longer side of what a detector is shown, in pixels: as floats, 200 MB at the most.
+MAX_SIDE = 4096
+
 _REMEDY = "Mend the detector, or give keypoints"
 
 
@@ -21,19 +26,30 @@ def detect(
 ) -> list[list[Sighting] | InputError]:
     """Return the people of each picture, or what went wrong with it.
 
+    Pictures longer than ``MAX_SIDE`` are shown to the detector shrunk by a whole number.
+
     Args:
         detector: Who looks for people; ``None`` if nobody can.
         pictures: The pictures.
     """
-    together = _detect_together(detector, pictures)
+    shrinks = [math.ceil(max(picture.size) / MAX_SIDE) for picture in pictures]
+    pairs = zip(pictures, shrinks, strict=True)
+    shown = [picture.reduce(shrink) for picture, shrink in pairs]
+    together = _detect_together(detector, shown)
     found: list[list[Sighting] | InputError] = []
-    for number, picture in enumerate(pictures):
+    for number, (picture, shrink) in enumerate(zip(shown, shrinks, strict=True)):
         try:
             people = _call(detector, picture) if together is None else together[number]
-            found.append(_checked(people, _name(detector), picture.size))
+            checked = _checked(people, _name(detector), picture.size)
+            found.append([_enlarged(person, shrink) for person in checked])
         except InputError as error:
             found.append(error)
     return found
+
+
+def _enlarged(person: Sighting, factor: int) -> Sighting:
+    scale = torch.tensor([factor, factor, 1.0])
+    return replace(person, keypoints=person.keypoints * scale)
 
 
 def _detect_together(
