@@ -1,6 +1,7 @@
 """What ``bilayer-graph recover`` is to do: pictures, their keypoints, folders for their results."""
 
 import os
+import warnings
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -100,7 +101,9 @@ def find_keypoints(image: Path, folder: Path) -> tuple[Path, bool]:
 
 def _single(image: Path, keypoints: Path | None, out: Path, joints: str | None) -> Job:
     """Return the one job, its picture and keypoints read once to see that they can be."""
-    size = read_image(image).size
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said when it is read again, to be recovered
+        size = read_image(image).size
     if keypoints is None:
         return Job(image, out, None)
     if os.path.isdir(keypoints):

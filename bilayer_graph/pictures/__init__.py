@@ -10,7 +10,8 @@ from bilayer_graph.pictures.box import (
     to_pixels,
 )
 from bilayer_graph.pictures.crop import crop_image
-from bilayer_graph.pictures.images import list_images, read_image
+from bilayer_graph.pictures.folders import list_images
+from bilayer_graph.pictures.images import read_image
 from bilayer_graph.pictures.joint_orders import JOINT_ORDERS
 from bilayer_graph.pictures.keypoint_files import KeypointFile, People, read_keypoints
 

@@ -5,29 +5,23 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from bilayer_graph.errors import InputError
+from bilayer_graph.errors import InputError, one_line
 
-IMAGE_SUFFIXES = (
-    ".avif",
-    ".bmp",
-    ".gif",
-    ".heic",
-    ".jfif",
-    ".jpeg",
-    ".jpg",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
-# Width times height: what the largest telephones take fits, and 0.4 GB of memory.
+# Width times height: 0.4 GB of memory. Photos of 108 million pixels fit, those of 200 do not.
 MAX_PIXELS = 2**27
 
-_REMEDY = "Give a picture file such as JPEG or PNG, or a folder of them"
+REMEDY = "Give a picture file such as JPEG or PNG, or a folder of them"
+"""What to give instead of a path with no picture."""
+
+_CONVERT = "Give an intact JPEG or PNG file; convert HEIC, camera raw and all else to one"
 # Programs that draw: to read them is to run them.
 _NOT_PICTURES = ("EPS", "WMF")
+# Formats whose further frames are pictures of their own, not layers or depths of the first.
+_OF_FRAMES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
+# A TIFF tag: whether its first picture is a smaller copy of another, as in files of camera raw.
+_SUBFILE = 254
 # How to turn a stored picture upright, by the EXIF orientation; all else stays as it is.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,8 +38,8 @@ def read_image(path: str | Path) -> Image.Image:
     """Read a picture as 8-bit RGB, upright as its EXIF orientation says.
 
     Transparent pictures are laid on white, 16-bit grey is scaled to 8 bits, of an animation the
-    first frame is taken. The content decides on the format, not the suffix. An EXIF orientation
-    that cannot be read, or is none of 1 to 8, turns nothing.
+    first frame is taken, with a warning. The content decides on the format, not the suffix. An
+    EXIF orientation that cannot be read, or is none of 1 to 8, turns nothing.
 
     Args:
         path: The file.
@@ -59,9 +53,9 @@ def read_image(path: str | Path) -> Image.Image:
     """
     path = Path(path)
     if os.path.isdir(path):
-        raise InputError("image", path, "a folder, not a picture", _REMEDY)
+        raise InputError("image", path, "a folder, not a picture", REMEDY)
     if not os.path.isfile(path):  # unlike Path.is_file, False of a name that cannot exist
-        raise InputError("image", path, "no such file", _REMEDY)
+        raise InputError("image", path, "no such file", REMEDY)
     try:
         # Odd metadata and sizes are judged here, Pillow's warnings of them would only say it twice.
         with warnings.catch_warnings():
@@ -69,43 +63,23 @@ def read_image(path: str | Path) -> Image.Image:
             with Image.open(path) as image:
                 _check_kind(path, image)
                 image.load()
-                return upright_rgb(image)
+                upright, more = upright_rgb(image), _has_more(image)
     except InputError:
         raise
+    except UnidentifiedImageError as error:
+        why = "no format that is read here" if path.stat().st_size else "an empty file"
+        problem = f"not a readable picture ({why})"
+        raise InputError("image", path, problem, _CONVERT) from error
     except Image.DecompressionBombError as error:
         raise _too_large(path, f"far more than {MAX_PIXELS / 1e6:.0f} million pixels") from error
     except Exception as error:  # the decoders of Pillow raise errors of every kind
         problem = f"not a readable picture ({str(error)[:200]})"
-        raise InputError("image", path, problem, "Give an intact JPEG or PNG file") from error
-
-
-def list_images(folder: str | Path) -> list[Path]:
-    """List the picture files in a folder by their suffix, sorted by name, without hidden files.
-
-    Args:
-        folder: The folder; folders within it are not searched.
-
-    Returns:
-        At least one path.
-
-    Raises:
-        InputError: If there is no such folder, it cannot be read, or no picture is in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError("image", folder, "no such folder", _REMEDY)
-    try:
-        paths = sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and path.name[0] != "."
+        raise InputError("image", path, problem, _CONVERT) from error
+    if more:
+        warnings.warn(
+            one_line(f"{path}: several pictures in one; the first is taken"), stacklevel=2
         )
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise InputError("image", folder, problem, _REMEDY) from error
-    if not paths:
-        raise InputError("image", folder, "no picture in this folder", _REMEDY)
-    return paths
+    return upright
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -117,9 +91,19 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     return _to_rgb(_upright(image))
 
 
+def _has_more(image: Image.Image) -> bool:
+    """Return whether a file holds further pictures; broken ones do not spoil the first."""
+    try:
+        return image.format in _OF_FRAMES and bool(getattr(image, "is_animated", False))
+    except Exception:  # the decoders of Pillow raise errors of every kind
+        return False
+
+
 def _check_kind(path: Path, image: Image.Image) -> None:
     if image.format in _NOT_PICTURES:
         raise ValueError(f"{image.format} is a drawing")
+    if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(_SUBFILE) == 1:
+        raise ValueError("the thumbnail of a camera's raw file")
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(path, f"{image.width} x {image.height} pixels")
 

@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bilayer_graph.pictures.images import IMAGE_SUFFIXES
+from bilayer_graph.pictures.folders import IMAGE_SUFFIXES
 from bilayer_graph.pictures.person_rows import Row
 
 

@@ -5,9 +5,10 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from bilayer_graph.errors import InputError, one_line
-from bilayer_graph.pictures import list_images, read_image
+from bilayer_graph.pictures import read_image
 
 
 def noise(width, height, seed=0):
@@ -127,6 +128,18 @@ def test_dark_16_bit_grey_stays_dark(tmp_path):
     assert np.asarray(read_image(tmp_path / "a.png")).max() == 0
 
 
+@pytest.mark.parametrize("colour", [2, 4, 6])
+def test_16_bit_png(tmp_path, colour):
+    """Colour, grey with transparency and colour with it: the upper byte counts."""
+    pixels = np.random.default_rng(0).integers(0, 65536, (4, 6, {2: 3, 4: 2, 6: 4}[colour]))
+    if colour != 2:
+        pixels[..., -1] = 65535
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    (tmp_path / "a.png").write_bytes(png(6, 4, 16, colour, zlib.compress(rows)))
+    seen = np.broadcast_to(pixels[..., : 1 if colour == 4 else 3], (4, 6, 3))
+    np.testing.assert_allclose(np.asarray(read_image(tmp_path / "a.png")), seen / 257, atol=1)
+
+
 def test_transparent_pixels_are_white(tmp_path):
     pixels = np.concatenate([noise(2, 1), np.zeros((1, 2, 1), np.uint8)], axis=-1)
     pixels[0, 1] = [200, 100, 0, 255]
@@ -163,16 +176,17 @@ def test_truncated(tmp_path, suffix, share):
     refused(path, "not a readable picture")
 
 
-def png(width, height):
-    """A PNG that claims a size and has no pixels."""
+def png(width, height, bits=8, colour=2, pixels=b""):
+    """A PNG that claims a size; without pixels, if none are given."""
 
     def chunk(kind, data):
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
@@ -199,11 +213,45 @@ def test_floating_point_picture(tmp_path):
     refused(tmp_path / "a.tiff", "floating-point")
 
 
-@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def frames(path, **options):
+    """Write three frames or pages: red, blue, green."""
+    first, *more = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green"))
+    first.save(path, save_all=True, append_images=more, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "avif", "tiff"])
 def test_the_first_frame_of_an_animation(tmp_path, suffix):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
-    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
-    assert np.asarray(read_image(tmp_path / f"a.{suffix}"))[4, 4].tolist() == [255, 0, 0]
+    path = frames(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    with pytest.warns(UserWarning, match=rf"a\.{suffix}: several pictures in one; the first"):
+        image = read_image(path)
+    np.testing.assert_allclose(np.asarray(image)[4, 4], [255, 0, 0], atol=3)
+
+
+def test_a_picture_and_its_depth_are_one(tmp_path):
+    """Telephones store a second picture in a JPEG; nothing is to be said of it."""
+    assert read_image(frames(tmp_path / "a.jpg", format="MPO")).size == (8, 8)
+
+
+def test_a_broken_second_frame_costs_nothing(tmp_path):
+    path = frames(tmp_path / "a.gif")
+    whole = path.read_bytes()
+    second = whole.index(b"\x21\xf9", whole.index(b"\x2c", 40))
+    path.write_bytes(whole[: second + 4])
+    with pytest.warns(UserWarning, match="the first is taken"):
+        assert np.asarray(read_image(path))[4, 4].tolist() == [255, 0, 0]
+
+
+def test_a_place_of_a_second_page_outside_of_the_file(tmp_path):
+    path = tmp_path / "a.tiff"
+    Image.fromarray(noise(7, 5)).save(path)
+    whole = bytearray(path.read_bytes())
+    start = struct.unpack_from("<I", whole, 4)[0]
+    after = start + 2 + 12 * struct.unpack_from("<H", whole, start)[0]
+    struct.pack_into("<I", whole, after, 2**31)
+    path.write_bytes(whole)
+    with pytest.warns(UserWarning, match="the first is taken"):
+        np.testing.assert_array_equal(np.asarray(read_image(path)), noise(7, 5))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "txt", "json"])
@@ -217,6 +265,28 @@ def test_cmyk_jpeg(tmp_path):
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
     assert np.asarray(read_image(tmp_path / "a.jpg"))[4, 4, 0] > 200
     assert np.asarray(read_image(tmp_path / "a.jpg"))[4, 4, 1:].max() < 60
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "an empty file"), (b"\0\0\0\x18ftypheic" + bytes(99), "no format that is read here")],
+)
+def test_files_to_convert(tmp_path, content, why):
+    (tmp_path / "a.heic").write_bytes(content)
+    refused(tmp_path / "a.heic", f"({why})", "convert HEIC")
+
+
+def test_camera_raw_is_not_its_thumbnail(tmp_path):
+    tags = ImageFileDirectory_v2()
+    tags[254] = 1
+    Image.fromarray(noise(7, 5)).save(tmp_path / "a.dng", format="TIFF", tiffinfo=tags)
+    refused(tmp_path / "a.dng", "thumbnail of a camera's raw file")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 60_000), (60_000, 1)])
+def test_one_pixel_wide(tmp_path, size):
+    Image.new("RGB", size, "red").save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").size == size
 
 
 def test_a_drawing_is_not_run(tmp_path):
@@ -233,17 +303,3 @@ def test_names_that_cannot_be(tmp_path, name):
 def test_a_pipe_is_no_picture(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     refused(tmp_path / "a.png", "no such file")
-
-
-def test_list_images(tmp_path):
-    for name in ("b.PNG", "a.jpg", "c.webp", ".hidden.png", "notes.txt", "b.json"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.webp"]
-
-
-def test_list_images_of_nothing(tmp_path):
-    for folder, problem in ((tmp_path, "no picture"), (tmp_path / "no", "no such folder")):
-        with pytest.raises(InputError, match=problem) as error:
-            list_images(folder)
-        assert str(folder) in str(error.value)
