@@ -107,8 +107,12 @@ def _run(arguments: argparse.Namespace) -> int:
         try:
             _recover(predictor, jobs, writer, tally)
         except KeyboardInterrupt:
-            say(f"interrupted: {tally.pictures} of {len(jobs)} pictures done; --resume goes on")
+            _say_stopped("interrupted", tally, len(jobs))
             return 130
+        except InputError:  # nothing can be written any more
+            if len(jobs) > 1:
+                _say_stopped("stopped", tally, len(jobs))
+            raise
     return _report(arguments, tally, time.perf_counter() - start)
 
 
@@ -153,14 +157,23 @@ def _finish(job: Job, people: int, errors: list[InputError], tally: _Tally) -> N
         say(f"warning: {job.picture}: left out: {error}")
 
 
-def _report(arguments: argparse.Namespace, tally: _Tally, seconds: float) -> int:
-    """Say what was done and what was not; return the exit status."""
-    if tally.failed and not os.path.isdir(arguments.image):
-        raise next(iter(tally.failed.values()))
+def _say_stopped(why: str, tally: _Tally, count: int) -> None:
+    _say_failed(tally)
+    say(f"{why}: {tally.pictures} of {count} pictures done; --resume goes on")
+
+
+def _say_failed(tally: _Tally) -> None:
     if tally.failed:
         say(f"{len(tally.failed)} of the pictures failed:")
     for path, error in tally.failed.items():
         say(f"failed: {path}: {error}")
+
+
+def _report(arguments: argparse.Namespace, tally: _Tally, seconds: float) -> int:
+    """Say what was done and what was not; return the exit status."""
+    if tally.failed and not os.path.isdir(arguments.image):
+        raise next(iter(tally.failed.values()))
+    _say_failed(tally)
     rate = f", {tally.people / seconds:.1f} a second" if tally.people > 1 else ""
     noun = "person" if tally.people == 1 else "people"
     print(one_line(f"{tally.people} {noun} recovered into {arguments.out}{rate}"))

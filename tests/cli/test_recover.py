@@ -212,6 +212,44 @@ def test_an_interruption_leaves_one_line_and_what_is_done(call, photos, tmp_path
     assert len(index(tmp_path / "out" / "two")["people"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("stop", "status", "last"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted: 2 of 3 pictures done; --resume goes on"),
+        (OSError(28, "No space left on device"), 2, "error: folder="),
+    ],
+)
+def test_a_stop_says_what_is_done_and_what_failed(
+    call, photos, tmp_path, monkeypatch, stop, status, last
+):
+    Image.new("RGB", (320, 240)).save(photos / "dark.png")
+    write = np.savez
+
+    def full(path, **arrays):
+        if path.parent.name == "person_1":
+            raise stop
+        write(path, **arrays)
+
+    monkeypatch.setattr(np, "savez", full)
+    found, printed, errors = call(photos, "--no-overlay")
+    assert (found, printed) == (status, "")
+    assert f"failed: {photos}/dark.png: image=" in errors
+    assert ": 2 of 3 pictures done; --resume goes on" in errors
+    assert errors.splitlines()[-1].startswith(last)
+    assert index(tmp_path / "out/one")
+    assert not (tmp_path / "out/two/people.json").exists()
+
+
+@pytest.mark.parametrize("place", ["anim.gif", "."])
+def test_an_animation_is_said_once(call, tmp_path, place):
+    folder = tmp_path / "moving"
+    folder.mkdir()
+    picture().save(folder / "anim.gif", save_all=True, append_images=[picture(1)])
+    status, _, errors = call(folder / place, "--no-overlay")
+    assert status == 0
+    assert errors.count("anim.gif: several pictures in one; the first is taken") == 1
+
+
 def coco(path, **people):
     """COCO JSON with the people of pictures, by the name of the picture without .png."""
     images = [{"id": i, "file_name": f"{name}.png"} for i, name in enumerate(people)]
