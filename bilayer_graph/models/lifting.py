@@ -115,21 +115,25 @@ def _lift_posed(
 ) -> LiftedBodies:
     assert isinstance(model.readout, PosedReadout)
     reduced, keypoints = model.readout.body, crops.keypoints
-    patches = _patches(model, crops)
-    x = _features(model, crops.image, keypoints, patches)
+    image, patches = crops.image, _patches(model, crops)
+    if flip:
+        # One pass for both: for few people, the number of calls is what costs.
+        keypoints = torch.cat([keypoints, mirror_keypoints(keypoints)])
+        image = None if image is None else torch.cat([image, image.flip(-1)])
+        if patches is not None:
+            # In training too, a mirrored person has the patches of the other side.
+            patches = torch.cat([patches, patches[:, list(COCO_LEFT_RIGHT)]])
+    x = _features(model, image, keypoints, patches)
     out = model.readout.skeleton(x[0])
-    offsets = model.readout.mesh_head(x[1])
+    offsets = model.readout.mesh_head(x[1][: len(turn)])
     joints, rotations, betas = out.joints, out.rotations, out.betas
     if flip:
-        image = None if crops.image is None else crops.image.flip(-1)
-        # In training too, a mirrored person has the patches of the other side.
-        other = None if patches is None else patches[:, list(COCO_LEFT_RIGHT)]
-        mirrored = _features(model, image, mirror_keypoints(keypoints), other)
-        twin = model.readout.skeleton(mirrored[0])
-        joints = (joints + mirror_joints(twin.joints)) / 2
-        mean = (rotations + mirror_rotations(twin.rotations)) / 2
+        joints, twins = joints.chunk(2)
+        joints = (joints + mirror_joints(twins)) / 2
+        rotations, turned = rotations.chunk(2)
+        mean = (rotations + mirror_rotations(turned)) / 2
         rotations = gram_schmidt(mean[..., :2].mT)
-        betas = (betas + twin.betas) / 2
+        betas = betas.unflatten(0, (2, -1)).mean(0)
     sight = _sight(crops, turn)
     bones = reduced.place(rotations, betas)
     if refine:
