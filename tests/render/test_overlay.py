@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from bilayer_graph.body import HUMAN, Skeleton, project
-from bilayer_graph.render.panels import overlay
+from bilayer_graph.render import shade
+from bilayer_graph.render.panels import lay_over, overlay
 from bilayer_graph.testing import sphere_mesh
 
 BLUE, YELLOW, RED = (66, 135, 245), (240, 200, 60), (235, 87, 87)
@@ -58,3 +59,29 @@ def test_other_views_show_the_whole_mesh(scale, pixels):
         covered = (panel != panel[0, 0]).any(axis=2)
         for extent in (covered.any(axis=0).sum(), covered.any(axis=1).sum()):
             assert extent == pytest.approx(pixels, abs=2)
+
+
+@pytest.mark.parametrize("shift", [0.0, 30.0, -40.0, 500.0])
+def test_meshes_over_a_picture_are_drawn_where_they_are(shift):
+    """As on the whole picture, though only their part of it is drawn."""
+    vertices, faces = sphere_mesh(2)
+    pixels = 20 * vertices[:, :2] + torch.tensor([50.0 + shift, 35.3])
+    picture = torch.rand(3, 70, 100, generator=torch.Generator().manual_seed(0))
+    for samples in (1, 2):
+        drawn = lay_over(picture, [vertices], faces, [pixels], samples)
+        rgb, mask = shade(vertices[None], faces, pixels[None], (70, 100), samples=samples)
+        whole = mask * rgb + (1 - mask) * picture
+        expected = (255 * whole[0]).round().permute(1, 2, 0).numpy()
+        assert np.abs(np.asarray(drawn) - expected).max() <= 1
+
+
+def test_more_samples_have_smoother_edges():
+    vertices, faces = sphere_mesh(2)
+    pixels = 20 * vertices[:, :2] + 35.3
+    covered = [
+        shade(vertices[None], faces, pixels[None], (70, 70), samples=samples)[1]
+        for samples in (1, 2, 3)
+    ]
+    assert [len(mask.unique()) for mask in covered] == [2, 5, 10]
+    for mask in covered:
+        assert float(mask.sum()) == pytest.approx(np.pi * 400, rel=0.03)
