@@ -18,7 +18,7 @@ ROOMS = [
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Libraries that one room alone imports.
-ONLY = {"triton": "ops/_triton", "pytorch_lightning": "training/lightning"}
+ONLY = {"triton": "ops/_triton", "pytorch_lightning": "training/lightning", "av": "video"}
 
 
 def imported(path):

@@ -18,6 +18,9 @@ from bilayer_graph.models.lifting import FIELD_OF_VIEW
 from bilayer_graph.pictures import JOINT_ORDERS
 from bilayer_graph.predict import Predictor, choose_device
 
+# Options that mean something for one kind of input only.
+_OF_PICTURES, _OF_VIDEOS = ("keypoints", "joints", "html"), ("smooth", "meshes")
+
 
 @dataclass
 class _Tally:
@@ -78,15 +81,13 @@ def _check(arguments: argparse.Namespace) -> None:
     if (arguments.image is None) == (arguments.video is None):
         problem = "nothing to recover" if arguments.image is None else "given beside --video"
         raise InputError("image", arguments.image, problem, "Give a picture, a folder or --video")
-    if arguments.video is None:
-        for name in ("smooth", "meshes"):
-            if getattr(arguments, name):
-                raise InputError(
-                    f"--{name}", True, "is for videos", "Leave it out, or give --video"
-                )
-    elif arguments.keypoints is not None:
-        problem = "is for pictures, the people of a video are found"
-        raise InputError("--keypoints", arguments.keypoints, problem, "Leave it out")
+    kind, foreign = (
+        ("videos", _OF_VIDEOS) if arguments.video is None else ("pictures", _OF_PICTURES)
+    )
+    for name in foreign:
+        value = getattr(arguments, name)
+        if value:
+            raise InputError(f"--{name}", value, f"is for {kind}", "Leave it out")
 
 
 def _run(arguments: argparse.Namespace) -> int:

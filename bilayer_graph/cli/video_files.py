@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from bilayer_graph.body import BodyModel
+from bilayer_graph.body import BodyModel, make_rigs
 from bilayer_graph.errors import InputError, not_written
 from bilayer_graph.render.mesh_files import write_glb
-from bilayer_graph.video import Follower, FramePeople, Smoother, VideoWriter, build_tracks
+from bilayer_graph.render.motion_files import write_motion
+from bilayer_graph.video import Follower, FramePeople, Smoother, Track, VideoWriter, build_tracks
 from bilayer_graph.video.drawing import draw_people
 from bilayer_graph.video.frame_log import NOBODY, FrameLog
 from bilayer_graph.video.writing import count_frames
@@ -19,6 +20,7 @@ INDEX = "video.json"
 """Written first, and again last, then saying that the video is finished."""
 OVERLAY, LOG = "overlay.mp4", "frames.bin"
 
+_ENDS = (".npz", ".glb", ".bvh", "_amass.npz")
 _TRACK = re.compile(r"track_\d+")
 # Seconds of the log that say who is who at its end.
 _MEMORY = 1.0
@@ -49,7 +51,8 @@ class VideoFiles:
             for name in (INDEX, OVERLAY, LOG):
                 (self.folder / name).unlink(missing_ok=True)
             for name in filter(_TRACK.fullmatch, (str(row.get("name")) for row in people)):
-                (self.folder / f"{name}.npz").unlink(missing_ok=True)
+                for end in _ENDS:
+                    (self.folder / f"{name}{end}").unlink(missing_ok=True)
                 for mesh in (self.folder / name).glob("*.glb"):
                     mesh.unlink()
         except OSError as error:
@@ -132,7 +135,7 @@ class VideoFiles:
         self.close()
         people = []
         for number, track in build_tracks(self.log.records(), body, smooth):
-            track.save(self.folder / f"{_name(number)}.npz")
+            self._write_track(number, track, body)
             first, last = int(track.frames[0]), int(track.frames[-1])
             row = {"name": _name(number), "frames": len(track.frames)}
             people.append({**row, "first": first, "last": last})
@@ -140,6 +143,15 @@ class VideoFiles:
         if complete:
             (self.folder / LOG).unlink(missing_ok=True)
         return len(people)
+
+    def _write_track(self, number: int, track: Track, body: BodyModel) -> None:
+        stem = self.folder / _name(number)
+        track.save(stem.with_suffix(".npz"))
+        (rig,) = make_rigs(body, torch.from_numpy(track.betas)[None])
+        try:
+            write_motion(rig, stem, track.times, track.rotations, track.translation)
+        except OSError as error:
+            raise not_written("--out", stem, error) from error
 
     def close(self) -> None:
         """Close the overlay video."""

@@ -60,16 +60,15 @@ class Follower:
 
     def __call__(self, frame: VideoFrame) -> FramePeople:
         """Recover the people of the next frame."""
+        request = Request(frame.number, None, frame.picture, None)
         found: list[Person] = []
         error: InputError | None = None
-        request = Request(frame.number, None, frame.picture, None)
         for batch in batches(find_people([request], self.detector), self._batch_size):
-            for one in batch:
-                if isinstance(one, Refused) and not isinstance(one.error, NobodyError):
-                    error = one.error
+            refused = [one.error for one in batch if isinstance(one, Refused)]
+            error = next((one for one in refused if not isinstance(one, NobodyError)), error)
             candidates = [one for one in batch if isinstance(one, Candidate)]
-            people = self._recover(candidates) if candidates else []
-            found += [person for person in people if is_finite(person)]
+            recovered = self._recover(candidates) if candidates else []
+            found += [person for person in recovered if is_finite(person)]
         numbers = self.tracker(frame.time, [person.keypoints for person in found])
         numbered = dict(zip(numbers, found, strict=True))
         return FramePeople(frame.number, frame.time, frame.picture, numbered, error)

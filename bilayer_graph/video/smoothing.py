@@ -113,6 +113,6 @@ class BodySizes:
 
     def __call__(self, betas: Tensor) -> Tensor:
         """Return the sizes ``[...]`` of shapes ``[..., S]``."""
-        bones = self._bones[..., 0] + torch.einsum("kcs,...s->...kc", self._bones[..., 1:], betas)
-        sizes: Tensor = bones.norm(dim=-1).sum(-1)
-        return sizes
+        moved = torch.einsum("kcs,...s->...kc", self._bones[..., 1:], betas)
+        lengths: Tensor = (self._bones[..., 0] + moved).norm(dim=-1)
+        return lengths.sum(-1)
