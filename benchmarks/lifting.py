@@ -5,7 +5,7 @@
 
 Every row is trained from the same seed on the same samples, without pictures and meshes, and
 measured on held-out people with true and with noisy 2D keypoints, as the model answers and refined
-to skeleton and keypoints. One seed: differences of 2 mm are noise. A choice of rows is measured with --rows.
+to skeleton and keypoints. One seed: differences of 2 mm are noise. --rows chooses among them.
 """
 
 import argparse
