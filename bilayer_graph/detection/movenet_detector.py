@@ -19,7 +19,7 @@ from bilayer_graph.detection.weights_file import load_movenet
 COARSE, FINE = 256, 512
 """Longer side of the picture in the first look for people, and at the most in the second."""
 
-UNSURE = 0.4
+UNSURE = 0.42
 """Mean confidence of a person's joints below which one look is not enough."""
 
 # Side of the crops that Thunder takes.
