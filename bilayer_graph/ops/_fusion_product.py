@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops.library import HAS_TRITON, needs_plain_torch, register
+from bilayer_graph.ops.library import HAS_TRITON, call, needs_plain_torch, register
 
 _SHORT = 32
 """Nodes of the smaller graph up to which the CUDA kernels are used; above, torch's products."""
@@ -46,7 +46,7 @@ def fusion_product(adjacency: Tensor, x: Tensor) -> Tensor:
     if needs_plain_torch():
         return adjacency.to(x.dtype) @ x
     batched = x if x.dim() == 3 else x.unsqueeze(0)
-    out: Tensor = torch.ops.bilayer_graph.fusion_product(adjacency, batched)
+    out: Tensor = call("fusion_product", adjacency, batched)
     return out if x.dim() == 3 else out.squeeze(0)
 
 
@@ -123,8 +123,8 @@ def _save(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor]:
     adjacency, x = ctx.saved_tensors
     if not ctx.needs_input_grad[0]:
-        return None, torch.ops.bilayer_graph.fusion_product(adjacency.t(), grad)
-    to_adjacency, to_x = torch.ops.bilayer_graph.fusion_product_backward(adjacency, x, grad)
+        return None, call("fusion_product", adjacency.t(), grad)
+    to_adjacency, to_x = call("fusion_product_backward", adjacency, x, grad)
     return to_adjacency, to_x
 
 
@@ -133,9 +133,8 @@ def _backward_twice(
 ) -> tuple[Tensor, Tensor, Tensor]:
     # The backward is bilinear as well, so that its gradients are the same two operations.
     adjacency, x, grad = ctx.saved_tensors
-    ops = torch.ops.bilayer_graph
-    to_adjacency, to_x = ops.fusion_product_backward(grad_adjacency, grad_x, grad)
-    to_grad = ops.fusion_product(grad_adjacency, x) + ops.fusion_product(adjacency, grad_x)
+    to_adjacency, to_x = call("fusion_product_backward", grad_adjacency, grad_x, grad)
+    to_grad = call("fusion_product", grad_adjacency, x) + call("fusion_product", adjacency, grad_x)
     return to_adjacency, to_x, to_grad
 
 

@@ -7,12 +7,18 @@ from torch import Tensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.ops import reference
-from bilayer_graph.ops.library import needs_plain_torch, register, widen
+from bilayer_graph.ops.library import call, needs_plain_torch, register, widen
 
 aten = torch.ops.aten
 
 _PART = 2**20
 """Elements that the backward pass takes at a time on a CPU: 4 MB in float32."""
+
+_SHORT = 2**16
+"""Elements up to which torch's own group norm is faster on a CPU, two transposes included."""
+
+_LONG = 2**17
+"""Elements of an item from which its moments are faster by torch's batch norm than by sums."""
 
 
 def group_norm(
@@ -47,11 +53,10 @@ def group_norm(
         raise InputError("x", list(x.shape), "not node features", "Give [N, C] or [B, N, C]")
     check_channels(x, num_groups, weight)
     batched = x if x.dim() == 3 else x.unsqueeze(0)
-    if needs_plain_torch():
-        out = reference.group_norm(batched, num_groups, weight, bias, eps)
-        out = out.relu() if relu else out
+    if _is_short(batched, weight) or needs_plain_torch():
+        out = reference.group_norm(batched, num_groups, weight, bias, eps, relu).contiguous()
     else:
-        out = torch.ops.bilayer_graph.group_norm(batched, num_groups, weight, bias, eps, relu)[0]
+        out = call("group_norm", batched, num_groups, weight, bias, eps, relu)[0]
     return out if x.dim() == 3 else out.squeeze(0)
 
 
@@ -66,19 +71,36 @@ def check_channels(x: Tensor, num_groups: int, weight: Tensor) -> None:
         raise InputError("x", list(x.shape), problem, remedy)
 
 
+def _is_short(x: Tensor, weight: Tensor) -> bool:
+    """Return whether torch's own group norm is the faster; compiled code has no calls to spare."""
+    if torch.compiler.is_compiling() or not x.is_cpu or x.dtype != weight.dtype:
+        return False
+    return 0 < x.numel() <= _SHORT and x.dtype in (torch.float32, torch.float64)
+
+
 def _group_norm(
     x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    # Sums over dim 1 keep the node layout; var_mean there is 30 times slower on a CPU.
     wide = widen(x).contiguous()
-    mean = _by_group(wide.mean(dim=1), num_groups).mean(dim=2, keepdim=True)
-    # Subtracts and squares in one pass; the memory of its result becomes the output's.
-    out = aten.mse_loss(wide, _per_channel(mean, x), 0)
-    variance = _by_group(out.mean(dim=1), num_groups).mean(dim=2, keepdim=True)
+    means, variances = (_by_group(each, num_groups) for each in _moments(wide))
+    mean = means.mean(dim=2, keepdim=True)
+    # Of a group: the mean of its channels' variances and the variance of their means.
+    variance = (variances + (means - mean).square_()).mean(dim=2, keepdim=True)
     rstd = (variance + eps).rsqrt_()
     shift, scale = _line(x, weight, bias, mean, rstd)
-    torch.addcmul(shift, wide, scale, out=out)
+    out = torch.addcmul(shift, wide, scale)
     return (out.relu_() if relu else out).to(x.dtype), mean, rstd
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each channel over the nodes, ``[B, C]`` each."""
+    if x.is_cpu and x.size(0) and x[0].numel() >= _LONG:
+        found = [aten.batch_norm_update_stats(item, None, None, 0.0) for item in x]
+        means, variances = zip(*found, strict=True)
+        return torch.stack(means), torch.stack(variances)
+    # Sums over dim 1 keep the node layout; var_mean there is 30 times slower on a CPU.
+    mean = x.mean(dim=1)
+    return mean, aten.mse_loss(x, mean.unsqueeze(1), 0).mean(dim=1)
 
 
 def _line(
@@ -185,9 +207,7 @@ def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     if torch.is_grad_enabled():
         grads = _differentiable_backward(ctx, grad, x, weight, bias)
     else:
-        grads = torch.ops.bilayer_graph.group_norm_backward(
-            grad, x, weight, bias, mean, rstd, ctx.relu
-        )
+        grads = call("group_norm_backward", grad, x, weight, bias, mean, rstd, ctx.relu)
     return grads[0], None, grads[1], grads[2], None, None
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.check import readable
-from bilayer_graph.ops.library import HAS_TRITON, needs_plain_torch, register, widen
+from bilayer_graph.ops.library import HAS_TRITON, call, needs_plain_torch, register, widen
 from bilayer_graph.ops.segment import segment_max, segment_sum, spread
 
 
@@ -35,7 +35,7 @@ def row_norm(weight: Tensor, rowptr: Tensor) -> Tensor:
     _check(weight, rowptr)
     if needs_plain_torch():
         return _norm(weight, rowptr)
-    out: Tensor = torch.ops.bilayer_graph.row_norm(weight, rowptr)
+    out: Tensor = call("row_norm", weight, rowptr)
     return out
 
 
@@ -58,7 +58,7 @@ def row_softmax(weight: Tensor, rowptr: Tensor) -> Tensor:
     _check(weight, rowptr)
     if needs_plain_torch():
         return _softmax(weight, rowptr)
-    out: Tensor = torch.ops.bilayer_graph.row_softmax(weight, rowptr)
+    out: Tensor = call("row_softmax", weight, rowptr)
     return out
 
 
@@ -128,18 +128,19 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 # A second derivative goes through the plain functions, which autograd knows.
 def _backward_norm(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    op = torch.ops.bilayer_graph.row_norm_backward
-    backward = _norm_backward if torch.is_grad_enabled() else op
-    weight, rowptr = ctx.saved_tensors
-    return backward(weight, rowptr, grad), None
+    given = (*ctx.saved_tensors, grad)
+    if torch.is_grad_enabled():
+        return _norm_backward(*given), None
+    return call("row_norm_backward", *given), None
 
 
 def _backward_softmax(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    op = torch.ops.bilayer_graph.row_softmax_backward
-    backward = _softmax_backward if torch.is_grad_enabled() else op
     weight, rowptr = ctx.saved_tensors
     # Computed again: whoever has the result may have changed it in place.
-    return backward(torch.ops.bilayer_graph.row_softmax(weight, rowptr), rowptr, grad), None
+    given = call("row_softmax", weight, rowptr), rowptr, grad
+    if torch.is_grad_enabled():
+        return _softmax_backward(*given), None
+    return call("row_softmax_backward", *given), None
 
 
 def _fake(weight: Tensor, *_: Any) -> Tensor:

@@ -9,7 +9,7 @@ from bilayer_graph.errors import InputError
 from bilayer_graph.ops import reference
 from bilayer_graph.ops._sparse_matrix import MATRIX, SparseMatrix, check_features
 from bilayer_graph.ops.block_diagonal import block_diagonal, stack_copies
-from bilayer_graph.ops.library import HAS_TRITON, needs_plain_torch, register
+from bilayer_graph.ops.library import HAS_TRITON, call, needs_plain_torch, register
 
 
 def sddmm(matrix: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def sddmm(matrix: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
     if needs_plain_torch():
         return reference.sddmm(matrix, left, right).to(matrix.value.dtype)
     batched = (left, right) if left.dim() == 3 else (left.unsqueeze(0), right.unsqueeze(0))
-    out: Tensor = torch.ops.bilayer_graph.sddmm(*matrix, *batched)
+    out: Tensor = call("sddmm", *matrix, *batched)
     return out
 
 
@@ -91,9 +91,9 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     matrix = SparseMatrix(*fields)._replace(value=grad)
     grad_left = grad_right = None
     if ctx.needs_input_grad[7]:
-        grad_left = torch.ops.bilayer_graph.spmm(*matrix, right)
+        grad_left = call("spmm", *matrix, right)
     if ctx.needs_input_grad[8]:
-        grad_right = torch.ops.bilayer_graph.spmm(*matrix.t(), left)
+        grad_right = call("spmm", *matrix.t(), left)
     return *[None] * 7, grad_left, grad_right
 
 

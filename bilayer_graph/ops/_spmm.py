@@ -8,7 +8,7 @@ from torch import Tensor
 from bilayer_graph.ops import reference
 from bilayer_graph.ops._sparse_matrix import MATRIX, SparseMatrix, check_features
 from bilayer_graph.ops.block_diagonal import block_diagonal, repeat_value
-from bilayer_graph.ops.library import HAS_TRITON, needs_plain_torch, own, register
+from bilayer_graph.ops.library import HAS_TRITON, call, needs_plain_torch, own, register
 
 
 def spmm(matrix: SparseMatrix, x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def spmm(matrix: SparseMatrix, x: Tensor) -> Tensor:
     check_features("x", x, "columns", matrix.shape[1], matrix)
     if needs_plain_torch():
         return reference.spmm(matrix, x)
-    out: Tensor = torch.ops.bilayer_graph.spmm(*matrix, x if x.dim() == 3 else x.unsqueeze(0))
+    out: Tensor = call("spmm", *matrix, x if x.dim() == 3 else x.unsqueeze(0))
     return out if x.dim() == 3 else out.squeeze(0)
 
 
@@ -72,9 +72,9 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     matrix = SparseMatrix(*fields)
     grad_value = grad_x = None
     if ctx.needs_input_grad[2]:
-        grad_value = torch.ops.bilayer_graph.sddmm(*matrix, grad, x)
+        grad_value = call("sddmm", *matrix, grad, x)
     if ctx.needs_input_grad[7]:
-        grad_x = torch.ops.bilayer_graph.spmm(*matrix.t(), grad)
+        grad_x = call("spmm", *matrix.t(), grad)
     return None, None, grad_value, None, None, None, None, grad_x
 
 

@@ -51,7 +51,7 @@ def group_norm(
     x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, relu: bool = False
 ) -> Tensor:
     """Apply torch's group norm with channels first; ``[B, N, C]`` to ``[B, N, C]``."""
-    out = F.group_norm(x.transpose(1, 2), num_groups, weight, bias, eps).transpose(1, 2)
+    out = torch.group_norm(x.transpose(1, 2), num_groups, weight, bias, eps).transpose(1, 2)
     return out.relu() if relu else out
 
 

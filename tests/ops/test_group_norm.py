@@ -15,6 +15,13 @@ OP = torch.ops.bilayer_graph
 module = import_module("bilayer_graph.ops._group_norm")
 
 
+@pytest.fixture(params=["sums", "moments"], autouse=True)
+def way(request, monkeypatch):
+    """Small features take the ways of large ones, by sums and by torch's batch norm."""
+    monkeypatch.setattr(module, "_SHORT", 0)
+    monkeypatch.setattr(module, "_LONG", 1 if request.param == "moments" else 2**62)
+
+
 def problem(shape, dtype=torch.float64, device="cpu"):
     batch, nodes, channels, groups = shape
     x = 3 * sample_features(batch, nodes, channels, seed=1, dtype=torch.float64) + 2
@@ -40,6 +47,18 @@ def test_equals_the_reference(shape, dtype, relu, device, poisoned_memory):
     x, groups, weight, bias = problem(shape, dtype, device)
     out = group_norm(x, groups, weight, bias, 1e-5, relu)
     assert out.dtype == dtype
+    assert out.is_contiguous()
+    wide = (x.double(), groups, weight.double(), bias.double(), 1e-5, relu)
+    assert_close(out, reference.group_norm(*wide))
+
+
+@RELU
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_few_features_are_normalised_by_torch(dtype, relu, monkeypatch):
+    monkeypatch.setattr(module, "_SHORT", 2**16)
+    monkeypatch.setattr(module, "call", None if dtype in DTYPES[:2] else module.call)
+    x, groups, weight, bias = problem((2, 13, 24, 3), dtype)
+    out = group_norm(x, groups, weight, bias, 1e-5, relu)
     assert out.is_contiguous()
     wide = (x.double(), groups, weight.double(), bias.double(), 1e-5, relu)
     assert_close(out, reference.group_norm(*wide))

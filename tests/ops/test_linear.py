@@ -1,3 +1,5 @@
+from importlib import import_module
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from bilayer_graph.testing import assert_close, sample_features
 SHAPES = [(2, 13, 24), (433, 24), (24,), (1, 1, 24), (0, 5, 24), (3, 0, 24), (2, 3, 4, 24)]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 OUT = 17
+module = import_module("bilayer_graph.ops._linear")
 
 
 def problem(shape, dtype=torch.float32, device="cpu"):
@@ -16,6 +19,13 @@ def problem(shape, dtype=torch.float32, device="cpu"):
     weight = sample_features(OUT, shape[-1], seed=2, dtype=dtype)
     bias = sample_features(OUT, seed=3, dtype=dtype)
     return [tensor.to(device).requires_grad_() for tensor in (x, weight, bias)]
+
+
+@pytest.fixture(params=["MKL", "oneDNN"], autouse=True)
+def library(request, monkeypatch):
+    """Small products take the way of large ones too."""
+    for name in ("_LARGE", "_LARGE_INTEL"):
+        monkeypatch.setattr(module, name, 1 if request.param == "oneDNN" else 2**62)
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
