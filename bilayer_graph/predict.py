@@ -10,7 +10,7 @@ import torch
 from bilayer_graph.body import HUMAN, BodyModel
 from bilayer_graph.detection import Detector, MoveNetDetector
 from bilayer_graph.errors import InputError
-from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, load_model
+from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, fold_batch_norms, load_model
 from bilayer_graph.models.lifting import FIELD_OF_VIEW
 from bilayer_graph.person import Person
 from bilayer_graph.pictures import Picture
@@ -111,7 +111,8 @@ class Predictor:
         model = load_model(SHIPPED_WEIGHTS if weights is None else weights, loaded)
         if isinstance(detector, str):
             detector = MoveNetDetector.load().to(place)
-        return cls(model.to(place), loaded.to(place), detector, field_of_view, batch_size)
+        model = fold_batch_norms(model).to(place)
+        return cls(model, loaded.to(place), detector, field_of_view, batch_size)
 
     def __call__(self, image: Picture, keypoints: Keypoints | None = None) -> list[Person]:
         """Recover the people of one picture.

@@ -5,6 +5,7 @@ from bilayer_graph.models.body_head import BodyHead
 from bilayer_graph.models.checkpoint import SHIPPED_WEIGHTS, load_model, load_pretrained, save_model
 from bilayer_graph.models.config import PAPER, SMALL, ModelConfig
 from bilayer_graph.models.encoder import ImageEncoder, image_encoder
+from bilayer_graph.models.folding import fold_batch_norms
 from bilayer_graph.models.heads import CameraHead, NodeHead
 from bilayer_graph.models.movenet_encoder import MoveNetEncoder
 from bilayer_graph.models.node_features import JointFeatures, MeshFeatures
@@ -45,6 +46,7 @@ __all__ = [
     "assemble_model",
     "body_template",
     "build_model",
+    "fold_batch_norms",
     "image_encoder",
     "load_model",
     "load_pretrained",

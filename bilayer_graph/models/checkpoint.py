@@ -11,6 +11,7 @@ from bilayer_graph.body import BodyModel
 from bilayer_graph.errors import InputError, not_written
 from bilayer_graph.models.bilayer_hmr import BilayerHMR
 from bilayer_graph.models.config import ModelConfig
+from bilayer_graph.models.folding import is_folded
 from bilayer_graph.models.variants import VARIANTS, assemble_model
 
 _FOLDER = Path(__file__).parent / "weights"
@@ -47,9 +48,12 @@ def save_model(model: BilayerHMR, path: str | Path) -> None:
         path: File to write, replaced in one step so that no reader meets half a file.
 
     Raises:
-        InputError: If a weight is not finite or too large for half precision, or the file cannot be
-            written.
+        InputError: If a weight is not finite or too large for half precision, the model is one
+            that was folded for inference, or the file cannot be written.
     """
+    if is_folded(model):
+        remedy = "Save the model that it was made of"
+        raise InputError("model", "fold_batch_norms(..)", "its batch norms are gone", remedy)
     state = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in model.state_dict().items()
