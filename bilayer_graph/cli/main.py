@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bilayer_graph.cli import evaluate, export, recover, train
+from bilayer_graph.cli.allocator import keep_freed_memory
 from bilayer_graph.errors import InputError
 
 _COMMANDS = {"recover": recover, "train": train, "evaluate": evaluate, "export": export}
@@ -29,6 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
+    keep_freed_memory()
     return exit_status(lambda: arguments.run(arguments))
 
 
