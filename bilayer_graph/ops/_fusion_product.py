@@ -11,6 +11,9 @@ from bilayer_graph.ops.library import HAS_TRITON, call, needs_plain_torch, regis
 _SHORT = 32
 """Nodes of the smaller graph up to which the CUDA kernels are used; above, torch's products."""
 
+_PART = 2**22
+"""Elements that the backward pass takes at a time on a CPU: 16 MB in float32."""
+
 
 def fusion_product(adjacency: Tensor, x: Tensor) -> Tensor:
     r"""Multiply a dense adjacency with every item of a batch: :math:`Y_b = A X_b`.
@@ -63,8 +66,9 @@ def _product_backward(adjacency: Tensor, x: Tensor, grad: Tensor) -> tuple[Tenso
     if x.dtype == torch.float16:
         grad_adjacency, grad_x = _product_backward(adjacency, x.float(), grad.float())
         return grad_adjacency, grad_x.half()
-    # As many items at a time as there are threads: the second product finds them in the cache.
-    step = torch.get_num_threads()
+    # Some items at a time: the second product finds them in the cache.
+    item = max(1, (x.size(1) + grad.size(1)) * x.size(2))
+    step = max(torch.get_num_threads(), _PART // item)
     adjacency_t = adjacency.t().to(x.dtype).expand(step, -1, -1)
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     grad_adjacency = torch.zeros(adjacency.shape, dtype=wide)
