@@ -177,6 +177,43 @@ def test_dragging_turns_moves_and_zooms(page, tmp_path):
     assert covered(turned, still) > 0.01
 
 
+SIDES = {  # Right, up and towards the eye, as axes of the room: x right, y up, z to the camera.
+    "side": [[0, 0, -1], [0, 1, 0], [1, 0, 0]],
+    "back": [[-1, 0, 0], [0, 1, 0], [0, 0, -1]],
+    "above": [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
+}
+
+
+@needs_browser
+def test_from_where_the_sides_look(page, people, tmp_path):
+    nothing, *seen = canvases(
+        page, tmp_path, toggle("photo", "bodies"), toggle("bodies"), *map(view, SIDES)
+    )
+    height, width = nothing.shape[:2]
+    points = np.concatenate([one.vertices + one.camera.place for one in people]) * [1, -1, -1]
+    low, high = points.min(0), points.max(0)
+    slope = max(240, 320 * height / width) / 2 / people[0].camera.focal
+    far = 1.15 * np.linalg.norm(high - low) / 2 / np.sin(np.arctan(slope))
+    for axes, picture in zip(SIDES.values(), seen[1:], strict=True):
+        x, y, near = ((points - (low + high) / 2) @ np.array(axes).T).T
+        flat = np.stack([x, -y]) / (far - near) * height / 2 / slope
+        column, row = flat + np.array([[width], [height]]) / 2
+        bodies = (picture != nothing).any(-1)
+        expected = [column.min(), row.min(), column.max(), row.max()]
+        np.testing.assert_allclose(extent(bodies), expected, atol=2.5)
+        assert bodies[row.astype(int), column.astype(int)].mean() > 0.97
+
+
+@needs_browser
+def test_bones_of_people_far_away_are_thin(page, tmp_path):
+    wheel = "canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: 100 }));"
+    nothing, near, far = canvases(
+        page, tmp_path, toggle("photo", "bodies"), toggle("skeleton"), 12 * wheel
+    )
+    # 12 turns of the wheel make all 4.2 times as small: length and width of a bone.
+    assert 0 < covered(far, nothing) < covered(near, nothing) / 4.2**1.5
+
+
 @needs_browser
 def test_the_whole_page(page, people, tmp_path):
     picture = tmp_path / "shot.png"

@@ -63,16 +63,18 @@ uniform sampler2D photo;
 out vec4 painted;
 void main() { painted = texture(photo, at); }`];
 
-// A bone is a strip as wide everywhere on the screen, with round ends.
+// A bone is a strip with round ends, four centimetres wide, of people near by and far away less.
 const BONE = [`${HEAD}
 in vec3 start, end, colour;
 uniform vec2 size;
-uniform float width;
+uniform float widest;
 out vec2 at;
-out float span;
+out float span, width;
 out vec3 tint;
 void main() {
   vec4 a = projection * view * vec4(start, 1), b = projection * view * vec4(end, 1);
+  float metre = 2.0 * projection[1][1] * size.y / (a.w + b.w);
+  width = clamp(0.02 * metre, 0.3 * widest, widest);
   vec2 along = (b.xy / b.w - a.xy / a.w) * size;
   span = length(along);
   vec2 step = span > 0.0 ? along / span : vec2(1, 0);
@@ -84,14 +86,15 @@ void main() {
   gl_Position = here;
 }`, `${HEAD}
 in vec2 at;
-in float span;
+in float span, width;
 in vec3 tint;
-uniform float width;
+uniform float widest;
 out vec4 painted;
 void main() {
   float far = length(at - vec2(clamp(at.x, 0.0, span), 0));
   if (far > width) discard;
-  painted = vec4(far > 0.65 * width ? vec3(0.1) : tint, 1);
+  bool rim = far > 0.65 * width && width > 0.6 * widest;
+  painted = vec4(rim ? vec3(0.1) : tint, 1);
 }`];
 
 function program([vertex, fragment]) {
@@ -311,7 +314,7 @@ function paint(made) {
   // Bones lie inside of bodies, and are drawn over them.
   gl.disable(gl.DEPTH_TEST);
   for (const one of shown.skeleton ? people : []) {
-    use(made.bone, seen, { size: [canvas.width / 2, canvas.height / 2], width: [4 * scale] });
+    use(made.bone, seen, { size: [canvas.width / 2, canvas.height / 2], widest: [4 * scale] });
     gl.bindVertexArray(one.sticks);
     gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, scene.bones.length);
   }
