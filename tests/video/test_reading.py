@@ -1,14 +1,16 @@
 """Frames, times and turns of videos, and what is no video."""
 
 import builtins
+import itertools
 import re
+import sys
 
 import numpy as np
 import pytest
 from videos import TIMES, mark_of, marked, read, write_sound, write_video
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.video import VideoReader
+from bilayer_graph.video import VideoReader, reading
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov"])
@@ -23,6 +25,15 @@ def test_frames_come_in_order_at_the_times_of_the_file(tmp_path, name):
 def test_times_start_at_the_first_frame(tmp_path):
     frames = read(write_video(tmp_path / "a.mkv", [5 + time for time in TIMES]))
     assert [frame.time for frame in frames] == pytest.approx(TIMES, abs=1e-3)
+
+
+def test_times_that_go_back_or_are_missing(tmp_path):
+    twice, bare = write_video(tmp_path / "a.ts"), write_video(tmp_path / "a.h264")
+    twice.write_bytes(2 * twice.read_bytes())
+    again = [TIMES[-1] + number / 25 for number in range(1, len(TIMES) + 1)]
+    assert [frame.time for frame in read(twice)] == pytest.approx([*TIMES, *again], abs=1e-3)
+    expected = [number / 25 for number in range(len(TIMES))]
+    assert [frame.time for frame in read(bare)] == pytest.approx(expected)
 
 
 def test_the_number_of_frames(tmp_path):
@@ -103,6 +114,25 @@ def test_nothing_to_read(tmp_path):
 def test_no_camera():
     with pytest.raises(InputError, match="video=99: no such camera"):
         VideoReader(99)
+
+
+def test_a_camera_gives_frames_without_an_end(monkeypatch):
+    """FFmpeg's source of moving pictures, `testsrc2`, stands in for the system's cameras."""
+    source = "testsrc{}=size=64x48:rate=10,setpts=PTS+1000/TB"
+    monkeypatch.setitem(reading._CAMERAS, sys.platform, ("lavfi", source))
+    with VideoReader(2) as camera:
+        assert camera.is_camera
+        assert camera.count is None
+        frames = list(itertools.islice(camera, 30))
+    assert [frame.number for frame in frames] == list(range(30))
+    assert [frame.time for frame in frames] == pytest.approx([i / 10 for i in range(30)])
+    assert (np.asarray(frames[0].picture) != np.asarray(frames[29].picture)).any()
+
+
+def test_systems_without_cameras(monkeypatch):
+    monkeypatch.delitem(reading._CAMERAS, sys.platform, raising=False)
+    with pytest.raises(InputError, match="video=0: no cameras on"):
+        VideoReader(0)
 
 
 def test_without_the_library(tmp_path, monkeypatch):

@@ -68,6 +68,27 @@ def test_the_shape_is_the_mean_so_far_and_the_rest_goes_with_it(person):
     torch.testing.assert_close(smooth[-1].joints, joints)
 
 
+def test_depth_is_filtered_more_than_its_ray():
+    """Two places in turn: what is left of the way between them, along the ray and across."""
+    step, turns = BodyFilter(), torch.eye(3).expand(24, 3, 3)
+    near, beside = torch.tensor([0.5, -0.2, 4.0]), torch.tensor([0.54, -0.2, 4.0])
+    places = [beside * 1.05 if i % 2 else near for i in range(40)]
+    found = torch.stack([step(i / 25, turns, place)[1] for i, place in enumerate(places)])
+    given = torch.stack(places)
+    depth, depths = found[20:, 2].diff().abs().mean(), given[20:, 2].diff().abs().mean()
+    ray, rays = (x[20:, 0].div(x[20:, 2]).diff().abs().mean() for x in (found, given))
+    assert 0.05 * depths < depth < 0.15 * depths
+    assert 0.2 * rays < ray < 0.4 * rays
+
+
+def test_the_ray_to_who_walks_by_hardly_lags():
+    step, turns = BodyFilter(), torch.eye(3).expand(24, 3, 3)
+    for i in range(50):
+        place = torch.tensor([1.2 * i / 25 - 1, 0.0, 4.0])
+        found = step(i / 25, turns, place)[1]
+    assert 0 < float(place[0] - found[0]) / 1.2 < 0.02  # seconds
+
+
 def test_sizes_are_those_of_the_skeleton():
     body = body_model()
     sizes = BodySizes(ReducedBody(body, torch.arange(1)))

@@ -42,6 +42,13 @@ def test_too_far_is_somebody_else():
     assert tracker(0.04, [at(400)]) == [1]
 
 
+def test_a_stranger_far_away_takes_nobody_from_the_nearest():
+    """All together would move a little less if the second became the stranger."""
+    tracker = Tracker()
+    tracker(0.0, [at(0), at(40)])
+    assert tracker(0.04, [at(38), at(600)]) == [1, 2]
+
+
 def test_hidden_keypoints_do_not_count():
     tracker = Tracker()
     tracker(0.0, [at(0)])
