@@ -45,7 +45,7 @@ def even_frames(
     check_times(times)
     if len(times) < 2:
         return STILL_RATE, rotations, translation
-    rate = 1 / float(np.median(np.diff(times)))
+    rate = usual_rate(np.diff(times))
     count = 1 + round(float(times[-1] - times[0]) * rate)
     even = np.minimum(times[0] + np.arange(count) / rate, times[-1])
     turns = [
@@ -54,6 +54,14 @@ def even_frames(
     ]
     moves = [np.interp(even, times, axis) for axis in translation.T]
     return rate, np.stack(turns, axis=1), np.stack(moves, axis=1)
+
+
+def usual_rate(steps: np.ndarray) -> float:
+    """Return the rate of most frames, from the seconds between them.
+
+    Whoever takes the whole number of it must not get 24 where it is 25, for a rounding error.
+    """
+    return round(1 / float(np.median(steps)), 6)
 
 
 def check_times(times: np.ndarray) -> None:

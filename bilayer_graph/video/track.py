@@ -8,6 +8,7 @@ import torch
 
 from bilayer_graph.body import axis_angle_to_matrix, matrix_to_axis_angle
 from bilayer_graph.errors import InputError, not_written
+from bilayer_graph.render.motion import usual_rate
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +47,7 @@ class Track:
     def frame_rate(self) -> float:
         """Frames a second where none is missing: one over the median step between two frames."""
         steps = np.diff(self.times)[np.diff(self.frames) == 1]
-        return float(1 / np.median(steps)) if len(steps) else 0.0
+        return usual_rate(steps) if len(steps) else 0.0
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz``; fields that AMASS has too are called as there.

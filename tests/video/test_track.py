@@ -1,6 +1,6 @@
 """A person through a video as a file."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import torch
 
 from bilayer_graph.body import axis_angle_to_matrix
 from bilayer_graph.errors import InputError
+from bilayer_graph.render.motion import even_frames
 from bilayer_graph.video import Track
 
 
@@ -47,6 +48,15 @@ def test_fields_as_amass_has_them(tmp_path):
     np.testing.assert_allclose(turns.numpy(), track.rotations, atol=1e-5)
     assert str(file["gender"]) == "neutral"
     assert float(file["mocap_framerate"]) == pytest.approx(25)
+
+
+@pytest.mark.parametrize("rate", [10, 24, 25, 29.97])
+def test_the_rate_has_no_rounding_error(rate):
+    """Of 24.999... programs take 24."""
+    times = np.arange(50) / rate
+    track = replace(make_track(50), frames=np.arange(50), times=times)
+    assert track.frame_rate == rate
+    assert even_frames(times, track.rotations, track.translation)[0] == rate
 
 
 def test_bad_files(tmp_path):
