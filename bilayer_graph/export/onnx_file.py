@@ -38,9 +38,7 @@ def write_onnx(
         InputError: If the libraries of ONNX are missing, or the file cannot be written.
     """
     require("onnx", "onnxscript")
-    from onnxscript import optimizer
-
-    with quiet():
+    with whole_file(path) as partial, quiet():
         program = torch.onnx.export(
             module.eval(),
             inputs,
@@ -53,12 +51,17 @@ def write_onnx(
             optimize=False,
         )
         assert program is not None
-        # Weights too, which torch transposes: what quantises them looks for constants.
-        limits = {"input_size_limit": _FOLDED, "output_size_limit": _FOLDED}
-        optimizer.fold_constants(program.model, **limits)
-        optimizer.remove_unused_nodes(program.model)
-    with whole_file(path) as partial:
+        _fold(program.model)
         program.save(partial)
+
+
+def _fold(model: Any) -> None:
+    """Compute what is constant, weights that torch transposes too: quantising needs them so."""
+    from onnxscript import optimizer
+
+    limits = {"input_size_limit": _FOLDED, "output_size_limit": _FOLDED}
+    optimizer.fold_constants(model, **limits)
+    optimizer.remove_unused_nodes(model)
 
 
 def require(*libraries: str) -> None:
@@ -74,6 +77,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # What cannot be written is to be known before the minutes that the rest takes.
+        partial.touch()
         yield partial
         partial.replace(path)
     except OSError as error:

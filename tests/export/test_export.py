@@ -192,7 +192,8 @@ def test_missing_library(paper, tmp_path, monkeypatch):
         export_model(paper, tmp_path / "x.onnx")
 
 
-def test_a_file_that_cannot_be_written(tmp_path):
+def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: pytest.fail("too late"))
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"^onnx=.*cannot be written"):
         export_model(tiny_model(), tmp_path / "file/x.onnx")
