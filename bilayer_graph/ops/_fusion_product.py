@@ -76,16 +76,16 @@ def _product_backward(adjacency: Tensor, x: Tensor, grad: Tensor) -> tuple[Tenso
     parts = zip(x.split(step), grad.split(step), grad_x.split(step), strict=True)
     with torch.autocast("cpu", enabled=False):
         for some_x, some_grad, out in parts:
-            grad_adjacency += _outer(some_grad, some_x)
+            grad_adjacency += _outer(some_grad, some_x, wide)
             torch.bmm(adjacency_t[: len(some_grad)], some_grad, out=out)
     return grad_adjacency.to(adjacency.dtype), grad_x
 
 
-def _outer(grad: Tensor, x: Tensor) -> Tensor:
+def _outer(grad: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
     # With the smaller graph on the left: the other way round takes twice as long on a CPU.
     if grad.size(1) <= x.size(1):
-        return torch.bmm(grad, x.transpose(1, 2)).sum(0)
-    return torch.bmm(x, grad.transpose(1, 2)).sum(0).t()
+        return torch.bmm(grad, x.transpose(1, 2)).sum(0, dtype=dtype)
+    return torch.bmm(x, grad.transpose(1, 2)).sum(0, dtype=dtype).t()
 
 
 def _has_kernel(adjacency: Tensor, x: Tensor) -> bool:
