@@ -76,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=count, default=0, help="processes that make samples")
     parser.add_argument("--precision", default="bf16-mixed", choices=["32-true", "bf16-mixed"])
     parser.add_argument("--threads", type=positive, help="threads of torch; default: all cores")
+    parser.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="less memory: blocks are computed again in the backward pass",
+    )
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/train"))
     parser.add_argument("--resume", action="store_true", help="go on from OUT/last.ckpt")
@@ -106,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
     pl.seed_everything(arguments.seed)
     body = BodyModel.load(arguments.body)
     model = _start(arguments, body)
+    for block in model.blocks:
+        block.checkpoint = arguments.checkpoint
     way = _way(arguments, model)
     fit(settings, *way(arguments, model, body, settings.total_steps))
     weights = arguments.out / WEIGHTS

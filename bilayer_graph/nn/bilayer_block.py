@@ -18,6 +18,8 @@ class BilayerBlock(MultilayerBlock):
         out_channels: Size of each output feature, a multiple of 16.
         fusion: The fusion convolution, of ``out_channels // 2`` channels.
         norm: ``"group"`` (the paper's) or ``"layer"``, over the channels of each node.
+        checkpoint: Whether a training step keeps the block's input only and computes what lies
+            within again in the backward pass: a third of the memory, a third more time.
 
     Shapes:
         - x: a pair ``([N_s, C], [N_m, C])`` or ``([B, N_s, C], [B, N_m, C])``, or
@@ -38,8 +40,9 @@ class BilayerBlock(MultilayerBlock):
         out_channels: int,
         fusion: BidirectionalFusionConv,
         norm: str = "group",
+        checkpoint: bool = False,
     ) -> None:
-        super().__init__(in_channels, out_channels, [fusion], norm)
+        super().__init__(in_channels, out_channels, [fusion], norm, checkpoint)
 
     def __repr__(self) -> str:
         fusion = self.fusions[0].conv

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import checkpoint as recompute
 from torch_geometric.typing import Adj
 
 from bilayer_graph.errors import InputError
@@ -32,6 +33,8 @@ class MultilayerBlock(torch.nn.Module):
         fusions: The fusion convolutions between each graph and the next, of
             ``out_channels // 2`` channels.
         norm: ``"group"`` (the paper's) or ``"layer"``, over the channels of each node.
+        checkpoint: Whether a training step keeps the block's input only and computes what lies
+            within again in the backward pass: a third of the memory, a third more time.
 
     Shapes:
         - x: one tensor a graph, all ``[N_l, C]`` or ``[B, N_l, C]``, or ``[K * N_l, C]`` for a
@@ -49,10 +52,12 @@ class MultilayerBlock(torch.nn.Module):
         out_channels: int,
         fusions: Sequence[BidirectionalFusionConv],
         norm: str = "group",
+        checkpoint: bool = False,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.out_channels = out_channels
+        self.checkpoint = checkpoint
         number = len(fusions) + 1
         shared = isinstance(in_channels, int)
         widths = [in_channels] * number if isinstance(in_channels, int) else list(in_channels)
@@ -87,6 +92,17 @@ class MultilayerBlock(torch.nn.Module):
                 given += f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
                 remedy = "Give a tuple with one for each"
                 raise InputError(name, given, f"there are {number} graphs", remedy)
+        if self.checkpoint and torch.is_grad_enabled():
+            options: Any = {"use_reentrant": False, "preserve_rng_state": False}
+            return tuple(recompute.checkpoint(self._forward, x, edge_index, weights, **options))
+        return self._forward(x, edge_index, weights)
+
+    def _forward(
+        self,
+        x: Sequence[Tensor],
+        edge_index: Sequence[Adj | SparseMatrix],
+        weights: Sequence[Tensor | None],
+    ) -> tuple[Tensor, ...]:
         fused = [block((x[i], x[i + 1])) for i, block in enumerate(self.fusions)]
         out = [
             block(x[i], edge_index[i], weights[i], *_union(x[i], self.num_nodes[i]))

@@ -326,3 +326,32 @@ def test_a_lazy_layer_norm_takes_its_weights_from_a_file():
 def test_no_such_norm(norm):
     with pytest.raises(InputError, match=r"^norm=.*no such normalisation.*\['group', 'layer'\]"):
         GCNBlock(CHANNELS, CHANNELS, norm)
+
+
+def keep_all(kept):
+    def keep(tensor):
+        kept.append(tensor)
+        return tensor
+
+    return keep
+
+
+def test_a_checkpoint_computes_the_block_again_in_the_backward_pass():
+    x = [sample_features(2, nodes, CHANNELS, seed=nodes) for nodes in (FIRST, SECOND)]
+    graphs = [static_graph(nodes)() for nodes in (FIRST, SECOND)]
+    block, calls, results = BilayerBlock(CHANNELS, CHANNELS, fusion()), [], []
+    block.branches[1].lin_in.register_forward_hook(lambda *_: calls.append(1))
+    for block.checkpoint in (False, True):
+        leaves = [each.clone().requires_grad_() for each in x]
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(keep_all(kept), lambda tensor: tensor):
+            out = block(leaves, graphs)
+        loss = out[0].square().mean() + out[1].square().mean()
+        gradients = torch.autograd.grad(loss, [*leaves, *block.parameters()])
+        results.append((out, gradients, len(calls), len(kept)))
+    (out, gradients, once, many), (again, same, thrice, few) = results
+    assert all(map(torch.equal, (*out, *gradients), (*again, *same)))
+    assert (once, thrice) == (1, 3)
+    assert few < many / 4
+    with torch.no_grad():
+        assert torch.equal(block(x, graphs)[1], out[1])
