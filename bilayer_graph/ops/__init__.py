@@ -3,6 +3,7 @@
 from bilayer_graph.ops._fusion_product import fusion_product
 from bilayer_graph.ops._group_norm import group_norm
 from bilayer_graph.ops._linear import linear
+from bilayer_graph.ops._native import use_native
 from bilayer_graph.ops._row_norm import row_norm, row_softmax
 from bilayer_graph.ops._sddmm import sddmm
 from bilayer_graph.ops._segment_group_norm import segment_group_norm
@@ -21,4 +22,5 @@ __all__ = [
     "segment_group_norm",
     "sparse_matrix",
     "spmm",
+    "use_native",
 ]

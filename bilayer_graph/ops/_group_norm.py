@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops import reference
+from bilayer_graph.ops import _native, reference
 from bilayer_graph.ops.library import call, needs_plain_torch, register, widen
 
 aten = torch.ops.aten
@@ -75,6 +75,8 @@ def _is_short(x: Tensor, weight: Tensor) -> bool:
     """Return whether torch's own group norm is the faster; compiled code has no calls to spare."""
     if torch.compiler.is_compiling() or not x.is_cpu or x.dtype != weight.dtype:
         return False
+    if _native.serves(x, weight) and not torch.is_grad_enabled():
+        return False
     return 0 < x.numel() <= _SHORT and x.dtype in (torch.float32, torch.float64)
 
 
@@ -90,6 +92,11 @@ def _group_norm(
     shift, scale = _line(x, weight, bias, mean, rstd)
     out = torch.addcmul(shift, wide, scale)
     return (out.relu_() if relu else out).to(x.dtype), mean, rstd
+
+
+def _group_norm_cpu(x: Tensor, num_groups: int, weight: Tensor, *rest: Any) -> Any:
+    way = _native.group_norm if _native.serves(x, weight) else _group_norm
+    return way(x, num_groups, weight, *rest)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,10 +171,14 @@ def _combine(
     torch.addcmul(line, widen(grad), scale, out=grad_x)
 
 
-def _group_norm_backward_cpu(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _group_norm_backward_cpu(
+    grad: Tensor, x: Tensor, weight: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    if _native.serves(grad, x, weight):
+        return _native.group_norm_backward(grad, x, weight, *rest)
     # Part by part, what lies between stays in the cache, and no new memory is asked for.
     size = max(1, x.size(1) * x.size(2))
-    return _group_norm_backward(grad, x, *rest, items=max(1, _PART // size))
+    return _group_norm_backward(grad, x, weight, *rest, items=max(1, _PART // size))
 
 
 def _group_norm_backward_cuda(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -224,7 +235,7 @@ def _differentiable_backward(ctx: Any, grad: Tensor, *inputs: Tensor) -> list[Te
 register(
     "group_norm(Tensor x, int num_groups, Tensor weight, Tensor bias, float eps, bool relu) "
     "-> (Tensor, Tensor, Tensor)",
-    cpu=_group_norm,
+    cpu=_group_norm_cpu,
     cuda=_group_norm,
     fake=_fake,
     backward=_backward,

@@ -1,10 +1,11 @@
+import shutil
 from importlib import import_module
 
 import pytest
 import torch
 
 from bilayer_graph.errors import InputError
-from bilayer_graph.ops import group_norm, reference, segment_group_norm
+from bilayer_graph.ops import group_norm, reference, segment_group_norm, use_native
 from bilayer_graph.testing import assert_close, sample_features
 
 # batch, nodes, channels, groups
@@ -15,11 +16,17 @@ OP = torch.ops.bilayer_graph
 module = import_module("bilayer_graph.ops._group_norm")
 
 
-@pytest.fixture(params=["sums", "moments"], autouse=True)
+@pytest.fixture(params=["sums", "moments", "native"], autouse=True)
 def way(request, monkeypatch):
-    """Small features take the ways of large ones, by sums and by torch's batch norm."""
+    """Small features take the ways of large ones: by sums, by torch's batch norm, by C++."""
     monkeypatch.setattr(module, "_SHORT", 0)
     monkeypatch.setattr(module, "_LONG", 1 if request.param == "moments" else 2**62)
+    if request.param == "native":
+        if shutil.which("ninja") is None or shutil.which("c++") is None:
+            pytest.skip("no C++ compiler and ninja")
+        use_native()
+    yield
+    use_native(False)
 
 
 def problem(shape, dtype=torch.float64, device="cpu"):
@@ -55,6 +62,7 @@ def test_equals_the_reference(shape, dtype, relu, device, poisoned_memory):
 @RELU
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_few_features_are_normalised_by_torch(dtype, relu, monkeypatch):
+    use_native(False)
     monkeypatch.setattr(module, "_SHORT", 2**16)
     monkeypatch.setattr(module, "call", None if dtype in DTYPES[:2] else module.call)
     x, groups, weight, bias = problem((2, 13, 24, 3), dtype)
