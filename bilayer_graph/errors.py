@@ -15,6 +15,11 @@ class InputError(ValueError):
         super().__init__(one_line(f"{argument}={value!s}: {problem}. {remedy}."))
         self._parts = argument, str(value), problem, remedy
 
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used."""
+        return self._parts[2]
+
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str, str]]:
         # From another process, exceptions come back by their arguments.
         return type(self), self._parts

@@ -90,7 +90,13 @@ def _checked(people: Any, name: str, size: tuple[int, int]) -> list[Sighting]:
         return []
     scores = [_score(person.score, name) for person in people]
     rows = [Row(as_array(person.keypoints), (COCO_NAMES,)) for person in people]
-    usable = KeypointFile(Path(f"those of {name}"), [], rows).people(size=size)
+    try:
+        usable = KeypointFile(Path(f"those of {name}"), [], rows).people(size=size)
+    except InputError as error:
+        remedy = "Give a picture that shows shoulders, hips or limbs, or keypoints"
+        raise InputError(
+            "detector", name, f"finds nobody to use: {error.problem}", remedy
+        ) from error
     return [
         Sighting(row, keypoints, scores[row], bool(people[row].uncertain))
         for row, keypoints in zip(usable.rows, usable.keypoints, strict=True)
