@@ -1,20 +1,24 @@
-"""What the model benchmark times: a block, the head, a baseline and the whole models."""
+"""What the model benchmark times: a block, the head beside others' heads, and whole models."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
-from mesh_baseline import MeshOnlyHead
+from fastmetro_head import FastMetroHead
+from graphcmr_head import GraphCMRHead
+from plain_layers import in_plain_torch
 from torch import Tensor, nn
 
 from bilayer_graph.body import BodyModel
 from bilayer_graph.models import (
     PAPER,
+    VARIANTS,
     BilayerHMR,
     FreeReadout,
     ImageEncoder,
+    ModelConfig,
     assemble_model,
-    build_model,
+    fold_batch_norms,
 )
 
 CHANNELS = 256
@@ -23,7 +27,43 @@ CHANNELS = 256
 STRIDES = (4, 8, 16, 32)
 """Of the image encoder's four stages."""
 
+PLAIN = "plain torch"
+FOLDED = "ours, batch norms folded"
+
+MOBILE = replace(
+    PAPER,
+    backbone="mobilenet_v2",
+    image_size=128,
+    num_vertices=431,
+    channels=128,
+    num_blocks=3,
+    hidden=512,
+)
+"""A model for a CPU that is built as the paper's."""
+
 Tensors = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another way to do a subject's work, or another head for the same image.
+
+    Attributes:
+        module: The module that it is.
+        run: The work, from the subject's inputs to outputs.
+        vertices: Number of mesh vertices inside it.
+        trains: Whether it is timed in training too.
+    """
+
+    module: nn.Module
+    run: Callable[..., Tensors]
+    vertices: int
+    trains: bool = True
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What a training step updates."""
+        return list(self.module.parameters())
 
 
 @dataclass(frozen=True)
@@ -38,6 +78,8 @@ class Subject:
         run: The work, from inputs to outputs.
         inputs: From a batch size to random inputs.
         parameters: What a training step updates.
+        peers: Others that take the same inputs, by name.
+        same: Those of them whose outputs are the subject's own.
     """
 
     op: str
@@ -47,6 +89,8 @@ class Subject:
     run: Callable[..., Tensors]
     inputs: Callable[[int], Tensors]
     parameters: list[nn.Parameter]
+    peers: dict[str, Peer] = field(default_factory=dict)
+    same: tuple[str, ...] = ()
 
 
 def wide_model(device: torch.device) -> BilayerHMR:
@@ -66,18 +110,30 @@ def block(device: torch.device) -> Subject:
     def inputs(batch: int) -> Tensors:
         return tuple(torch.randn(batch, size, CHANNELS, device=device) for size in sizes)
 
-    return Subject("block", sizes[1], CHANNELS, layer, run, inputs, list(layer.parameters()))
+    def run_plain(joints: Tensor, vertices: Tensor) -> Tensors:
+        return tuple(plain((joints, vertices), (model.skeleton(), model.mesh())))
+
+    plain = in_plain_torch(layer)
+    return Subject(
+        op="block",
+        vertices=sizes[1],
+        channels=CHANNELS,
+        module=layer,
+        run=run,
+        inputs=inputs,
+        parameters=list(layer.parameters()),
+        peers={PLAIN: Peer(plain, run_plain, sizes[1])},
+        same=(PLAIN,),
+    )
 
 
 def head(device: torch.device) -> Subject:
-    """Return the model without its image encoder and its SMPL regressor."""
+    """Return the model without its image encoder and its SMPL regressor, and others' heads."""
     model = wide_model(device)
     readout = model.readout
     assert isinstance(readout, FreeReadout)
     others = {*encoder_of(model).parameters(), *readout.regressor.parameters()}
-
-    def run(keypoints: Tensor, pooled: Tensor, *maps: Tensor) -> Tensors:
-        return readout.points(model.forward_graphs(list(maps), pooled, keypoints))
+    trained = [parameter for parameter in model.parameters() if parameter not in others]
 
     def inputs(batch: int) -> Tensors:
         sides = [model.image_size // stride for stride in STRIDES]
@@ -95,10 +151,40 @@ def head(device: torch.device) -> Subject:
         vertices=model.mesh().shape[0],
         channels=CHANNELS,
         module=model,
-        run=run,
+        run=run_head(model),
         inputs=inputs,
-        parameters=[parameter for parameter in model.parameters() if parameter not in others],
+        parameters=trained,
+        peers=peers_of_head(model, device),
+        same=(PLAIN,),
     )
+
+
+def run_head(model: BilayerHMR) -> Callable[..., Tensors]:
+    """Return the work of a model's head."""
+    readout = model.readout
+    assert isinstance(readout, FreeReadout)
+
+    def run(keypoints: Tensor, pooled: Tensor, *maps: Tensor) -> Tensors:
+        return readout.points(model.forward_graphs(list(maps), pooled, keypoints))
+
+    return run
+
+
+def peers_of_head(model: BilayerHMR, device: torch.device) -> dict[str, Peer]:
+    """Return our head in plain torch, and two others."""
+    plain = in_plain_torch(model)
+    assert isinstance(plain, BilayerHMR)
+    vertices = model.mesh_features.vertices
+    image_channels = encoder_of(model).channels[-1]
+    # What autograd can derive: torch's products with CSR have no gradient for a batch of items.
+    adjacency = model.mesh().to_dense().to_sparse_coo()
+    graphcmr = GraphCMRHead(image_channels, CHANNELS, vertices, adjacency).to(device)
+    fastmetro = FastMetroHead(image_channels).to(device)
+    return {
+        PLAIN: Peer(plain, run_head(plain), len(vertices)),
+        "graphcmr": Peer(graphcmr, lambda _, pooled, *maps: graphcmr(pooled), len(vertices)),
+        "fastmetro-s": Peer(fastmetro, lambda *given: fastmetro(given[-1]), fastmetro.vertices),
+    }
 
 
 def encoder_of(model: BilayerHMR) -> ImageEncoder:
@@ -107,32 +193,18 @@ def encoder_of(model: BilayerHMR) -> ImageEncoder:
     return model.encoder
 
 
-def mesh_only_head(device: torch.device) -> Subject:
-    """Return the baseline without a skeleton, over the same mesh and the same image feature."""
-    model = wide_model(device)
-    image_channels = encoder_of(model).channels[-1]
-    vertices = model.mesh_features.vertices
-    baseline = MeshOnlyHead(image_channels, CHANNELS, vertices, model.mesh).to(device)
-    return Subject(
-        op="mesh-only head",
-        vertices=vertices.size(0),
-        channels=CHANNELS,
-        module=baseline,
-        run=baseline,
-        inputs=lambda batch: (torch.randn(batch, image_channels, device=device),),
-        parameters=list(baseline.parameters()),
-    )
-
-
-def whole(variant: str, device: torch.device) -> Subject:
+def whole(op: str, config: ModelConfig, device: torch.device) -> Subject:
     """Return a whole model, from pictures and keypoints to pose and shape."""
-    model = build_model(variant, BodyModel.load()).to(device)
+    model = assemble_model(config, BodyModel.load()).to(device)
 
-    def run(*given: Tensor) -> Tensors:
-        image, points = given if model.encoder is not None else (None, *given)
-        out = model(image, points)
-        mesh = out.joints, out.vertices, out.mesh_joints
-        return *mesh, out.camera, out.global_orient, out.body_pose, out.betas
+    def run_of(model: BilayerHMR) -> Callable[..., Tensors]:
+        def run(*given: Tensor) -> Tensors:
+            image, points = given if model.encoder is not None else (None, *given)
+            out = model(image, points)
+            mesh = out.joints, out.vertices, out.mesh_joints
+            return *mesh, out.camera, out.global_orient, out.body_pose, out.betas
+
+        return run
 
     def inputs(batch: int) -> Tensors:
         if model.encoder is None:
@@ -140,14 +212,21 @@ def whole(variant: str, device: torch.device) -> Subject:
         image = torch.rand(batch, 3, model.image_size, model.image_size, device=device)
         return image, keypoints(model, batch)
 
+    vertices = model.mesh().shape[0]
+    peers = {}
+    if isinstance(model.encoder, ImageEncoder):
+        folded = fold_batch_norms(model)
+        peers = {FOLDED: Peer(folded, run_of(folded), vertices, trains=False)}
     return Subject(
-        op=f"{variant} model",
-        vertices=model.mesh().shape[0],
+        op=op,
+        vertices=vertices,
         channels=model.config.channels,
         module=model,
-        run=run,
+        run=run_of(model),
         inputs=inputs,
         parameters=[p for p in model.parameters() if p.requires_grad],
+        peers=peers,
+        same=tuple(peers),
     )
 
 
@@ -161,7 +240,7 @@ def keypoints(model: BilayerHMR, batch: int) -> Tensor:
 SUBJECTS: dict[str, Callable[[torch.device], Subject]] = {
     "block": block,
     "head": head,
-    "mesh-only": mesh_only_head,
-    "small": lambda device: whole("small", device),
-    "paper": lambda device: whole("paper", device),
+    "small": lambda device: whole("small model", VARIANTS["small"], device),
+    "mobilenet": lambda device: whole("mobilenet model", MOBILE, device),
+    "paper": lambda device: whole("paper model", VARIANTS["paper"], device),
 }

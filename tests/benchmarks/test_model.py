@@ -6,8 +6,9 @@ import model
 import pytest
 import torch
 import torch.nn.functional as F
-from mesh_baseline import MeshOnlyHead
-from model_subjects import SUBJECTS, Subject, wide_model
+from graphcmr_head import GraphCMRHead
+from model_subjects import FOLDED, SUBJECTS, Subject, wide_model
+from plain_layers import in_plain_torch
 from products import multiply_adds, record, replay
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -37,9 +38,8 @@ def mesh():
 
 
 @pytest.fixture
-def subject(mesh, monkeypatch):
-    """A small block, beside a small unit."""
-    monkeypatch.setattr(model, "UNIT_SHAPE", (2, 9, 4))
+def subject(mesh):
+    """A small block."""
     torch.manual_seed(0)
     # No bias, which the layer may add as one more column of the product.
     size, edges = (JOINTS, VERTICES), sample_bipartite((JOINTS, VERTICES))
@@ -115,7 +115,7 @@ def test_multiply_adds_of_the_packages_operations():
 
 
 def test_replay_computes_the_same_products(subject):
-    products = record(model.training_task(subject.run, subject.inputs(3), subject))
+    products = record(model.training_task(subject.run, subject.inputs(3), subject.parameters))
     dense = [product for product in products if product.function is not None]
     assert len(dense) < len(products)
     again = record(replay(products, CPU))
@@ -136,58 +136,93 @@ def test_an_operation_that_nobody_counts(monkeypatch):
         record(lambda: torch.ops.bilayer_graph.uncounted(torch.ones(2)))
 
 
-def test_mesh_only_head_against_plain_layers(mesh):
+def test_graphcmr_head_against_dense_products(mesh):
     torch.manual_seed(0)
     vertices, graph = mesh
-    head = MeshOnlyHead(IMAGE, CHANNELS, vertices, graph)
+    adjacency = matrix_to_dense(graph())
+    head = GraphCMRHead(IMAGE, CHANNELS, vertices.double(), adjacency.to_sparse_coo()).double()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    torch.nn.init.constant_(head.camera_node.bias, 0.2)
-    head = head.double()
     pooled = sample_features(3, IMAGE, dtype=torch.float64)
-    A = matrix_to_dense(graph())
+
+    def linear(layer, x):
+        return x @ layer.weight.t() + layer.bias
 
     def normed(norm, x):
         groups = x.size(2) // 8
-        return (
-            F.group_norm(x.transpose(1, 2), groups, norm.weight, norm.bias).transpose(1, 2).relu()
-        )
+        x = F.group_norm(x.transpose(1, 2), groups, norm.weight, norm.bias)
+        return x.transpose(1, 2).relu()
 
     def block(b, x):
-        y = b.lin_in(normed(b.norm_in, x))
-        y = A @ normed(b.norm_conv, y) @ b.conv.lin.weight.t() + b.conv.bias
-        return b.skip(x) + b.lin_out(normed(b.norm_out, y))
+        norm_in, _, lin_in, norm_conv, _, conv, norm_out, _, lin_out = b.inside
+        y = linear(lin_in, normed(norm_in, x))
+        y = adjacency @ normed(norm_conv, y) @ conv.weight + conv.bias
+        y = linear(lin_out, normed(norm_out, y))
+        return y + (x if isinstance(b.skip, torch.nn.Identity) else linear(b.skip, x))
 
-    image, position = head.features.lin_image, head.features.lin_position
-    weight = torch.cat([position.weight, image.weight], dim=1)
-    nodes = torch.cat(
-        [vertices.double().expand(3, -1, -1), pooled[:, None].expand(-1, VERTICES, -1)], dim=2
-    )
-    x = nodes @ weight.t() + position.bias
-    for layer in head.blocks:
+    template = vertices.double().expand(3, -1, -1)
+    x = torch.cat([template, pooled[:, None].expand(-1, VERTICES, -1)], dim=2)
+    first, *blocks = head.features
+    x = linear(first, x)
+    for layer in blocks:
         x = block(layer, x)
-    camera = head.camera_node(normed(head.camera_norm, x))
-    assert 0 < (camera > 0).sum() < camera.numel()
-    camera = head.camera(camera.relu().squeeze(2))
-    for layer in head.shape_blocks:
-        x = block(layer, x)
-    for actual, expected in zip(
-        head(pooled), (head.shape(normed(head.shape_norm, x)), camera), strict=True
-    ):
+    camera = linear(head.camera_node[2], normed(head.camera_node[0], x)).relu().squeeze(2)
+    wide, narrow, norm, _, last = head.shape
+    shape = linear(last, normed(norm, block(narrow, block(wide, x))))
+    for actual, expected in zip(head(pooled), (shape, head.camera(camera)), strict=True):
         assert_close(actual, expected)
 
 
-def test_sizes_at_1723_vertices():
-    # The baseline has as many parameters as GraphCMR's head.
-    baseline = SUBJECTS["mesh-only"](CPU)
-    blocks = [(512, 256), *[(256, 256)] * 5, (256, 64), (64, 32)]
-    expected = 2051 * 512 + 512 + 2 * 32 + 32 * 3 + 3 + 2 * 256 + 257 + 1723 * 3 + 3
-    for wide, out in blocks:
-        half = out // 2
-        expected += wide * half + half + half * half + half + half * out + out
-        expected += 2 * (wide + half + half) + (0 if wide == out else wide * out + out)
-    assert sum(p.numel() for p in baseline.parameters) == expected == 1_754_680
-    assert (baseline.vertices, baseline.channels) == (1723, 256)
+def test_others_heads_have_the_published_sizes():
+    head = SUBJECTS["head"](CPU)
+    parameters = {name: sum(map(torch.numel, p.parameters)) for name, p in head.peers.items()}
+    assert parameters["graphcmr"] == 1_754_680
+    assert round(parameters["fastmetro-s"] / 1e6, 1) == 10.0
+    assert {name: peer.vertices for name, peer in head.peers.items()} == {
+        "plain torch": 1723,
+        "graphcmr": 1723,
+        "fastmetro-s": 431,
+    }
+    model.check(head, head.inputs(1))
+    with torch.no_grad():
+        for name in ("graphcmr", "fastmetro-s"):
+            vertices, camera = head.peers[name].run(*head.inputs(2))
+            assert (vertices.shape, camera.shape) == ((2, 1723, 3), (2, 3))
+    broken = dataclasses.replace(head, same=("graphcmr",))
+    with pytest.raises(Exception, match=r".+"):
+        model.check(broken, head.inputs(1))
+
+
+def test_plain_layers_compute_the_same_and_share_parameters(mesh):
+    torch.manual_seed(0)
+    edges = sample_bipartite((JOINTS, VERTICES))
+    fusion = BidirectionalFusionConv(8, 8, *edges, size=(JOINTS, VERTICES))
+    block = BilayerBlock(CHANNELS, CHANNELS, fusion)
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    plain = in_plain_torch(block)
+    kinds = {type(module).__name__ for module in plain.modules()}
+    assert kinds.isdisjoint({"GroupNorm", "GraphConv", "BidirectionalFusionConv"})
+    assert {*plain.parameters()} == {*block.parameters()}
+    skeleton = StaticGraph(*skeleton_graph(sample_features(JOINTS, 3)), (JOINTS, JOINTS))
+    graphs = skeleton(), mesh[1]()
+    x = [sample_features(3, nodes, CHANNELS, seed=nodes) for nodes in (JOINTS, VERTICES)]
+    results = []
+    for module in (block, plain):
+        out = module(x, graphs)
+        loss = out[0].square().mean() + out[1].square().mean()
+        results.append((*out, *torch.autograd.grad(loss, list(block.parameters()))))
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected)
+
+
+def test_folded_models_are_checked():
+    subject = SUBJECTS["mobilenet"](CPU)
+    assert (subject.vertices, subject.channels) == (431, 128)
+    assert subject.same == (FOLDED,)
+    model.check(subject, subject.inputs(1))
+    point = {"pass": model.TRAINING, "batch": 1, "device": "cpu", "dtype": "bfloat16"}
+    assert FOLDED not in model.tasks(subject, point, compiles=False)
 
 
 def test_head_is_the_model_without_encoder_and_regressor():
@@ -245,7 +280,7 @@ def test_whole_model(config, monkeypatch):
         if parameter.dim() > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
     before = [parameter.clone() for parameter in small.parameters]
-    model.training_task(small.run, given, small)()
+    model.training_task(small.run, given, small.parameters)()
     for old, new in zip(before, small.parameters, strict=True):
         assert not torch.equal(old, new)
         assert new.grad is None
@@ -259,13 +294,12 @@ def test_whole_model(config, monkeypatch):
 def test_floor_and_mode_of_a_point(subject, direction):
     point = {"pass": direction, "batch": 2, "device": "cpu", "dtype": "float32"}
     ways = model.tasks(subject, point, compiles=False)
-    assert set(ways) == {model.EAGER, model.FLOOR, model.UNIT}
+    assert set(ways) == {model.OURS, model.NATIVE, model.FLOOR, model.COPY}
     assert subject.module.training == (direction == model.TRAINING)
-    dense = [p for p in record(ways[model.EAGER]) if p.function is not None]
+    dense = [p for p in record(ways[model.OURS]) if p.function is not None]
     floor = record(ways[model.FLOOR])
     assert all(p.function is not None for p in floor)
     assert multiply_adds(floor) == multiply_adds(dense)
-    assert multiply_adds(record(ways[model.UNIT])) == 9 * 9 * 2 * 4
 
 
 def test_training_step_lowers_the_loss(subject):
@@ -275,7 +309,7 @@ def test_training_step_lowers_the_loss(subject):
         with torch.no_grad():
             return sum(out.square().mean() for out in subject.run(*inputs))
 
-    before, step = loss(), model.training_task(subject.run, inputs, subject)
+    before, step = loss(), model.training_task(subject.run, inputs, subject.parameters)
     for _ in range(20):
         step()
     assert loss() < before
@@ -294,7 +328,7 @@ def test_script(subject, tmp_path, monkeypatch, capsys):
     rows = written["results"]
     assert {(r["backend"], r["pass"], r["batch"]) for r in rows} == {
         (backend, direction, batch)
-        for backend in (model.EAGER, model.COMPILED, model.FLOOR, model.UNIT)
+        for backend in (model.OURS, model.NATIVE, model.COMPILED, model.FLOOR, model.COPY)
         for direction in (model.FORWARD, model.TRAINING)
         for batch in (1, 2)
     }
@@ -303,7 +337,7 @@ def test_script(subject, tmp_path, monkeypatch, capsys):
         assert r["median_ms"] > 0
     out = capsys.readouterr().out
     assert f"block: {VERTICES} vertices, {CHANNELS} channels" in out
-    assert out.count(model.UNIT) == 4
+    assert out.count(model.FLOOR) == 5  # once among the columns
 
 
 def test_quick_names_what_it_does_not_compile(subject, monkeypatch):
@@ -315,8 +349,8 @@ def test_quick_names_what_it_does_not_compile(subject, monkeypatch):
     compiled = {(r["op"], r["pass"]) for r in report.results if r["backend"] == model.COMPILED}
     assert compiled == {("block", model.FORWARD)}
     skipped = {(gap["op"], gap["pass"]) for gap in report.not_measured}
-    every = {(r["op"], r["pass"]) for r in report.results if r["backend"] == model.EAGER}
-    assert len(every) == 6
+    every = {(r["op"], r["pass"]) for r in report.results if r["backend"] == model.OURS}
+    assert len(every) == 4
     assert skipped == every - compiled
 
 
@@ -324,7 +358,7 @@ def test_quick_names_what_it_does_not_compile(subject, monkeypatch):
 def test_half_precision_runs_under_autocast(subject, direction):
     point = {"pass": direction, "batch": 2, "device": "cpu", "dtype": "bfloat16"}
     ways = model.tasks(subject, point, compiles=False)
-    recorded = record(ways[model.EAGER])
+    recorded = record(ways[model.OURS])
     assert {a.dtype for p in recorded for a in p.arguments} == {torch.bfloat16}
     for run in ways.values():
         run()
@@ -362,7 +396,7 @@ def test_picture(tmp_path):
     report.results = [
         {"op": op, "backend": backend, **common, "pass": direction, "median_ms": 2.0}
         for op in ("block", "head")
-        for backend in (model.EAGER, model.UNIT)
+        for backend in (model.OURS, model.COPY)
         for direction in (model.FORWARD, model.TRAINING)
     ]
     model.draw(report, tmp_path / "results.png")
