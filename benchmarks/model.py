@@ -145,7 +145,7 @@ def tasks(subject: Subject, point: Point, compiles: bool) -> dict[str, Callable[
         ways[NATIVE] = natively(task(subject))
     if compiles:
         ways[COMPILED] = task(subject, compiled=True)
-    peers = {name: peer for name, peer in subject.peers.items() if peer.trains or not training}
+    peers = {name: peer for name, peer in subject.peers.items() if peer.parameters or not training}
     ways |= {name: task(peer) for name, peer in peers.items()}
     if dtype == torch.float32:
         check(subject, inputs)
@@ -216,7 +216,8 @@ def print_heading(subject: dict[str, Any]) -> None:
         f"{subject['multiply_adds'] / 1e9:.3f} G multiply-adds an image"
     )
     for name, peer in subject["peers"].items():
-        print(f"{name}: {peer['vertices']} vertices, {peer['parameters'] / 1e6:.2f} M parameters")
+        sizes = f"{peer['vertices']} vertices, {peer['parameters'] / 1e6:.2f} M parameters"
+        print(f"  beside it {name}: {sizes if peer['parameters'] else 'inference only'}")
     print(
         f"  {'pass':<14}{'batch':>6}  {'backend':<26}{'median ms':>11}{'iqr ms':>9}"
         f"{'images/s':>10}{'x plain':>9}{'of floor':>10}{'peak MB':>10}"
@@ -229,11 +230,13 @@ def print_point(report: Report, point: Point) -> None:
     start = f"  {point['pass']:<14}{point['batch']:>6}"
     for name, row in sorted(rows.items(), key=lambda item: item[1]["median_ms"]):
         time = row["median_ms"]
-        rate = "" if name == COPY else f"{1e3 * point['batch'] / time:.1f}"
+        rate, share = f"{1e3 * point['batch'] / time:.1f}", f"{rows[FLOOR]['median_ms'] / time:.0%}"
+        if name == COPY:
+            rate = share = ""
         plain = f"{time / rows[PLAIN]['median_ms']:.2f}" if PLAIN in rows else ""
         print(
             f"{start}  {name:<26}{time:>11.2f}{row['iqr_ms']:>9.2f}{rate:>10}{plain:>9}"
-            f"{rows[FLOOR]['median_ms'] / time:>10.0%}{row['peak_mb']:>10.1f}"
+            f"{share:>10}{row['peak_mb']:>10.1f}"
         )
     for gap in report.not_measured:
         if harness.is_at(gap, point):

@@ -52,18 +52,13 @@ class Peer:
         module: The module that it is.
         run: The work, from the subject's inputs to outputs.
         vertices: Number of mesh vertices inside it.
-        trains: Whether it is timed in training too.
+        parameters: What a training step updates; if empty, it is timed in inference only.
     """
 
     module: nn.Module
     run: Callable[..., Tensors]
     vertices: int
-    trains: bool = True
-
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """What a training step updates."""
-        return list(self.module.parameters())
+    parameters: list[nn.Parameter]
 
 
 @dataclass(frozen=True)
@@ -122,7 +117,7 @@ def block(device: torch.device) -> Subject:
         run=run,
         inputs=inputs,
         parameters=list(layer.parameters()),
-        peers={PLAIN: Peer(plain, run_plain, sizes[1])},
+        peers={PLAIN: Peer(plain, run_plain, sizes[1], list(plain.parameters()))},
         same=(PLAIN,),
     )
 
@@ -154,7 +149,7 @@ def head(device: torch.device) -> Subject:
         run=run_head(model),
         inputs=inputs,
         parameters=trained,
-        peers=peers_of_head(model, device),
+        peers=peers_of_head(model, trained),
         same=(PLAIN,),
     )
 
@@ -170,20 +165,29 @@ def run_head(model: BilayerHMR) -> Callable[..., Tensors]:
     return run
 
 
-def peers_of_head(model: BilayerHMR, device: torch.device) -> dict[str, Peer]:
-    """Return our head in plain torch, and two others."""
+def peers_of_head(model: BilayerHMR, trained: list[nn.Parameter]) -> dict[str, Peer]:
+    """Return our head in plain torch, over the same parameters, and two others."""
     plain = in_plain_torch(model)
     assert isinstance(plain, BilayerHMR)
-    vertices = model.mesh_features.vertices
+    vertices, device = model.mesh_features.vertices, model.vertex_index.device
     image_channels = encoder_of(model).channels[-1]
     # What autograd can derive: torch's products with CSR have no gradient for a batch of items.
     adjacency = model.mesh().to_dense().to_sparse_coo()
     graphcmr = GraphCMRHead(image_channels, CHANNELS, vertices, adjacency).to(device)
     fastmetro = FastMetroHead(image_channels).to(device)
+
+    def run_graphcmr(_: Tensor, pooled: Tensor, *maps: Tensor) -> Tensors:
+        return graphcmr(pooled)  # type: ignore[no-any-return]
+
+    def run_fastmetro(*given: Tensor) -> Tensors:
+        return fastmetro(given[-1])  # type: ignore[no-any-return]
+
     return {
-        PLAIN: Peer(plain, run_head(plain), len(vertices)),
-        "graphcmr": Peer(graphcmr, lambda _, pooled, *maps: graphcmr(pooled), len(vertices)),
-        "fastmetro-s": Peer(fastmetro, lambda *given: fastmetro(given[-1]), fastmetro.vertices),
+        PLAIN: Peer(plain, run_head(plain), len(vertices), trained),
+        "graphcmr": Peer(graphcmr, run_graphcmr, len(vertices), list(graphcmr.parameters())),
+        "fastmetro-s": Peer(
+            fastmetro, run_fastmetro, fastmetro.vertices, list(fastmetro.parameters())
+        ),
     }
 
 
@@ -216,7 +220,7 @@ def whole(op: str, config: ModelConfig, device: torch.device) -> Subject:
     peers = {}
     if isinstance(model.encoder, ImageEncoder):
         folded = fold_batch_norms(model)
-        peers = {FOLDED: Peer(folded, run_of(folded), vertices, trains=False)}
+        peers = {FOLDED: Peer(folded, run_of(folded), vertices, [])}
     return Subject(
         op=op,
         vertices=vertices,
