@@ -1,11 +1,13 @@
 """One point of the aggregation benchmark: its problem, and its backends ready to be timed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
 import harness
+import scipy.sparse
 import torch
-from aggregation_backends import BACKENDS, FLOOR, Layout, Problem, arrange, item
+from aggregation_backends import FLOOR
+from aggregation_problem import Backend, Layout, Problem, arrange, item
 from harness import DTYPES, Point, Report
 from torch import Tensor
 
@@ -17,7 +19,12 @@ Run = Callable[[], tuple[Tensor, ...]]
 
 
 def measure_point(
-    report: Report, point: Point, problem: Problem, backends: list[str], seconds: float, seed: int
+    report: Report,
+    point: Point,
+    problem: Problem,
+    backends: Mapping[str, Backend],
+    seconds: float,
+    seed: int,
 ) -> None:
     """Measure backends at one point; the report keeps the reason of those that cannot run.
 
@@ -26,15 +33,16 @@ def measure_point(
     torch.compiler.reset()
     passes = Passes(point, problem, seed)
     runs: dict[str, Run] = {}
-    for name in backends:
-        backend = BACKENDS[name]
+    for name, backend in backends.items():
         if find_spec(backend.module) is None:
             report.skip(point, name, f"missing: {backend.package} is not installed")
             continue
         try:
-            runs[name] = passes.prepare(name)
+            run = passes.prepare(backend)
         except Exception as error:  # Whatever a peer raises is its result.
             report.skip(point, name, harness.failure(error))
+            continue
+        runs[name] = run if name == FLOOR else passes.checked(run, backend.layout)
     with torch.set_grad_enabled(point["pass"] == BOTH):
         report.measure(point, runs, seconds)
 
@@ -45,9 +53,6 @@ class Passes:
     def __init__(self, point: Point, problem: Problem, seed: int) -> None:
         self.problem, self.backward = problem, point["pass"] == BOTH
         x, grad = sample(point, seed), sample(point, seed + 1)
-        self.expected = [multiply(problem, x[0])]
-        if self.backward:
-            self.expected.append(multiply(problem.transposed(), grad[0]))
         self.features = {
             layout: (
                 arrange(x, layout).detach().requires_grad_(self.backward),
@@ -55,10 +60,11 @@ class Passes:
             )
             for layout in Layout
         }
+        adjacency = reference(problem)
+        self.work = [(adjacency, x), (adjacency.T, grad)][: 1 + self.backward]
 
-    def prepare(self, name: str) -> Run:
-        """Return a pass of a backend that checks its own first result."""
-        backend = BACKENDS[name]
+    def prepare(self, backend: Backend) -> Run:
+        """Return a pass of a backend."""
         product = backend.build(self.problem)
         x, grad = self.features[backend.layout]
 
@@ -66,12 +72,28 @@ class Passes:
             out = product(x)
             return (out,) if grad is None else (out, *torch.autograd.grad(out, x, grad))
 
-        return run if name == FLOOR else _checked(run, lambda out: self.check(out, backend.layout))
+        return run
+
+    def checked(self, run: Run, layout: Layout) -> Run:
+        """Return a pass that checks its own first result."""
+        unchecked = [self.check]
+
+        def checked() -> tuple[Tensor, ...]:
+            out = run()
+            if unchecked:
+                unchecked.pop()(out, layout)
+            return out
+
+        return checked
 
     def check(self, out: tuple[Tensor, ...], layout: Layout) -> None:
-        """Raise ``AssertionError`` unless the first item of a batch is right."""
-        for actual, expected in zip(out, self.expected, strict=True):
-            assert_close(item(actual, layout, self.problem.batch, 0), expected)
+        """Raise ``AssertionError`` unless a whole result is right, item by item to save memory."""
+        shape = self.features[layout][0].shape
+        for actual, (adjacency, x) in zip(out, self.work, strict=True):
+            assert actual.shape == shape, f"shape {list(actual.shape)} instead of {list(shape)}"
+            for index, features in enumerate(x):
+                expected = torch.from_numpy(adjacency @ features.cpu().double().numpy())
+                assert_close(item(actual, layout, self.problem.batch, index), expected)
 
 
 def sample(point: Point, seed: int) -> Tensor:
@@ -82,19 +104,9 @@ def sample(point: Point, seed: int) -> Tensor:
     return torch.randn(size, generator=generator, device=device).to(DTYPES[point["dtype"]])
 
 
-def multiply(problem: Problem, x: Tensor) -> Tensor:
-    """Multiply the adjacency with one item ``[N, C]``, edge by edge in float64."""
-    messages = problem.weight.double().unsqueeze(-1) * x[problem.source].double()
-    return torch.zeros_like(x, dtype=torch.float64).index_add(0, problem.target, messages)
-
-
-def _checked(run: Run, check: Callable[[tuple[Tensor, ...]], None]) -> Run:
-    unchecked = [check]
-
-    def checked() -> tuple[Tensor, ...]:
-        out = run()
-        if unchecked:
-            unchecked.pop()(out)
-        return out
-
-    return checked
+def reference(problem: Problem) -> scipy.sparse.csr_matrix:
+    """Return the adjacency for products in float64 that no backend has a part in."""
+    weight, *edges = (
+        each.cpu().numpy() for each in (problem.weight.double(), problem.target, problem.source)
+    )
+    return scipy.sparse.csr_matrix((weight, edges), shape=(problem.num_nodes, problem.num_nodes))

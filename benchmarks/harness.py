@@ -37,6 +37,7 @@ _PACKAGES = (
     "torch",
     "triton",
     "torch-geometric",
+    "pyg-lib",
     "torch-scatter",
     "torch-sparse",
     "numpy",

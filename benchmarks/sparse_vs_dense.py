@@ -17,8 +17,9 @@ from typing import Any
 
 import harness
 import torch
-from aggregation_backends import BACKENDS, DENSE, FLOOR, OURS, Problem
+from aggregation_backends import BACKENDS, DENSE, FLOOR, OURS
 from aggregation_plot import draw
+from aggregation_problem import Problem
 from aggregation_run import BOTH, FORWARD, measure_point
 from harness import DTYPES, MEGABYTE, Point, Report
 from meshes import body_faces
@@ -90,7 +91,8 @@ def measure(arguments: argparse.Namespace) -> Report:
         for point in points(arguments, vertices):
             dtype = DTYPES[point["dtype"]]
             problem = Problem(source, target, weight.to(dtype), vertices, point["batch"])
-            backends = affordable(report, point, arguments.backends, arguments.run_limit, memory)
+            names = affordable(report, point, arguments.backends, arguments.run_limit, memory)
+            backends = {name: BACKENDS[name] for name in names}
             measure_point(report, point, problem, backends, arguments.seconds, arguments.seed)
             report.print_point(point, (OURS, FLOOR))
             if arguments.json:

@@ -1,23 +1,16 @@
 import builtins
 import json
+import sys
 from functools import partial
+from types import SimpleNamespace
 
 import aggregation_run
 import harness
 import pytest
 import sparse_vs_dense
 import torch
-from aggregation_backends import (
-    BACKENDS,
-    DENSE,
-    FLOOR,
-    OURS,
-    Backend,
-    Layout,
-    Problem,
-    arrange,
-    item,
-)
+from aggregation_backends import BACKENDS, DENSE, FLOOR, OURS
+from aggregation_problem import Backend, Layout, Problem, arrange, item
 from aggregation_run import BOTH, FORWARD, Passes
 from meshes import body_faces
 from sparse_vs_dense import affordable, crossing, forecast, main, overtakes, parse
@@ -71,7 +64,7 @@ def report(*rows):
     return report
 
 
-def problem(device, dtype=torch.float64):
+def problem(device="cpu", dtype=torch.float64):
     # Not symmetric, with nodes that have no edge; sorted by target, as a mesh graph is.
     edge_index, weight = random_graph((NODES, NODES), 90, dtype=dtype)
     order = edge_index[1].argsort(stable=True)
@@ -114,14 +107,48 @@ def test_floor_copies_forward_and_backward(device):
         assert copy.data_ptr() != original.data_ptr()
 
 
-def test_a_wrong_result_is_no_result(monkeypatch):
-    wrong = Backend(lambda graph: lambda x: 2 * x, Layout.BATCH_FIRST)
-    monkeypatch.setitem(BACKENDS, "wrong", wrong)
+def test_pyg_lib_is_called_as_it_documents(monkeypatch):
+    def segment_csr(src, indptr):
+        return torch.segment_reduce(src, "sum", offsets=indptr, axis=0)
+
+    monkeypatch.setitem(sys.modules, "pyg_lib", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "pyg_lib.ops", SimpleNamespace(segment_csr=segment_csr))
+    backend, passes = BACKENDS["pyg-lib segment_csr"], Passes(point(dtype="float64"), problem(), 0)
+    passes.checked(passes.prepare(backend), backend.layout)()
+
+
+def run_checked(build, layout=Layout.BATCH_FIRST, **changes):
+    passes = Passes(point(dtype="float64", **changes), problem(), seed=0)
+    passes.checked(passes.prepare(Backend(build, layout)), layout)()
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_a_result_is_checked_to_its_last_number(layout):
+    def build(graph):
+        product = BACKENDS[OURS].build(graph)
+
+        def nearly(x):
+            if layout is Layout.NODES_FIRST:
+                x = x.view(NODES, BATCH, -1).transpose(0, 1)
+            out = product(x.reshape(BATCH, NODES, -1))
+            out[-1, -1, -1] += wrong
+            return arrange(out, layout)
+
+        return nearly
+
+    wrong = 0
+    run_checked(build, layout)
+    wrong = 0.1
     with pytest.raises(AssertionError, match="largest error"):
-        Passes(point(dtype="float64"), problem("cpu"), seed=0).prepare("wrong")()
+        run_checked(build, layout)
 
 
-def test_a_wrong_gradient_is_no_result(monkeypatch):
+def test_a_result_of_another_shape_is_no_result():
+    with pytest.raises(AssertionError, match="shape"):
+        run_checked(lambda graph: lambda x: BACKENDS[OURS].build(graph)(x).flatten(0, 1))
+
+
+def test_a_wrong_gradient_is_no_result():
     class Wrong(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x, matrix):
@@ -131,16 +158,15 @@ def test_a_wrong_gradient_is_no_result(monkeypatch):
         def backward(ctx, grad):
             return grad, None
 
-    graph = problem("cpu")
-    edge_index = torch.stack([graph.source, graph.target])
-    dense = to_dense(edge_index, graph.weight, (NODES, NODES))
-    wrong = Backend(lambda graph: lambda x: Wrong.apply(x, dense), Layout.BATCH_FIRST)
-    monkeypatch.setitem(BACKENDS, "wrong", wrong)
-    run = Passes(point(dtype="float64"), graph, seed=0).prepare("wrong")
+    def build(graph):
+        edge_index = torch.stack([graph.source, graph.target])
+        dense = to_dense(edge_index, graph.weight, (NODES, NODES))
+        return lambda x: Wrong.apply(x, dense)
+
     with torch.no_grad():
-        run()
+        run_checked(build)
     with pytest.raises(AssertionError, match="largest error"):
-        Passes(point(dtype="float64", **{"pass": BOTH}), graph, seed=0).prepare("wrong")()
+        run_checked(build, **{"pass": BOTH})
 
 
 def test_script_reports_every_backend(tmp_path, capsys, monkeypatch):
@@ -181,7 +207,9 @@ def test_output_and_gradient_are_all_the_memory_of_ours_and_of_the_floor():
     graph = Problem(source, target, weight, 400, BATCH)
     passes = Passes(at, graph, seed=0)
     features = BATCH * 400 * 64 * 4 / 1e6
-    runs = {name: passes.prepare(name) for name in (OURS, FLOOR, "PyG GCNConv node_dim=-2")}
+    runs = {
+        name: passes.prepare(BACKENDS[name]) for name in (OURS, FLOOR, "PyG GCNConv node_dim=-2")
+    }
     for run in runs.values():
         run()
     peaks = {name: harness.peak_mb(run, torch.device("cpu")) for name, run in runs.items()}
