@@ -19,7 +19,7 @@ from pathlib import Path
 import harness
 import torch
 from fusion_backends import BMM, MATMUL, MESSAGES, OURS, Fusion, Pair, backends
-from harness import DTYPES, MEGABYTE, Point, Report, check_plot
+from harness import DTYPES, MEGABYTE, Point, Report
 
 from bilayer_graph.body import BodyModel
 from bilayer_graph.errors import InputError
@@ -30,16 +30,15 @@ BATCH, QUICK_BATCH = (1, 4, 16, 64), (16,)
 CHANNELS, QUICK_CHANNELS = (64, 256, 512), (256,)
 QUICK_SECONDS = 0.5
 FORWARD, BOTH = "forward", "forward+backward"
+REFERENCES = OURS, MATMUL, BMM
 # Message passing holds about so many tensors of messages in a backward pass.
 MESSAGE_TENSORS, MEMORY_SHARE = 4, 0.6
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print, write and draw; return the exit status."""
-    arguments = parse(words)
     try:
-        if arguments.plot:
-            check_plot(arguments.plot)
+        arguments = parse(words)
         report = measure(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -65,21 +64,22 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
             channels=QUICK_CHANNELS,
             seconds=QUICK_SECONDS,
         )
-    return parser.parse_args(words)
+    return harness.read(parser, words)
 
 
 def measure(arguments: argparse.Namespace) -> Report:
     """Measure the grid, from small to large."""
     report = Report(harness.metadata(arguments.device, arguments.seed))
     report.metadata["verdicts"] = []
-    print(harness.describe(report.metadata))
+    columns = harness.ratio_columns(REFERENCES)
+    print(harness.describe(report.metadata), harness.explain(columns), sep="\n")
     body = BodyModel.load()
     for vertices in sorted(arguments.vertices):
         template = body_template(body, vertices)
         fusions = prepare(template, arguments.device, DTYPES[arguments.dtype])
         for point in points(arguments, vertices):
             measure_point(report, point, fusions, template.joints.size(0), arguments.seconds)
-            report.print_point(point, (OURS, MATMUL, BMM))
+            report.print_point(point, REFERENCES)
             report.metadata["verdicts"].append(verdict(report, point, template.joints.size(0)))
     return report
 

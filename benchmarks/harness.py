@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import random
+import resource
 import statistics
 import subprocess
 import time
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple, TypedDict, cast
 import torch
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.predict import choose_device
 
 # The profiler writes a line to stderr at each start and stop otherwise.
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")
@@ -33,6 +35,18 @@ DTYPES = {
 }
 # Written before each run on a GPU, so that no candidate finds its input in the cache.
 _GPU_CACHE_BYTES = 2**28
+# Of involuntary context switches in a second: more than the system's own threads cause.
+_QUIET_SWITCHES = 10
+# How often the disturbed runs of a point are made again.
+_REPEATS = 2
+COLUMNS = {
+    "median ms": "of the row's runs",
+    "iqr ms": "of the same runs, from quartile to quartile",
+    "peak MB": "most memory that torch held at once beyond inputs and what is ready before",
+    "disturbed": "runs during which other programs took the cores, even when repeated",
+}
+"""What the columns of every table say."""
+
 _PACKAGES = (
     "torch",
     "triton",
@@ -71,16 +85,34 @@ Result = TypedDict(
         "median_ms": float,
         "iqr_ms": float,
         "peak_mb": float,
+        "runs": int,
+        "disturbed": int,
     },
 )
 """A row of the results; the keys are the same in every benchmark."""
 
 
 class Timing(NamedTuple):
-    """Median and interquartile range of the runs of one candidate, in milliseconds."""
+    """The runs of one candidate.
+
+    Attributes:
+        median_ms: Their median in milliseconds.
+        iqr_ms: Their interquartile range in milliseconds.
+        runs: Their number.
+        disturbed: Number of those in which other programs took the cores, each time they were made.
+    """
 
     median_ms: float
     iqr_ms: float
+    runs: int
+    disturbed: int
+
+
+class Run(NamedTuple):
+    """Milliseconds of one run, and whether other programs took the cores meanwhile."""
+
+    ms: float
+    disturbed: bool
 
 
 class Report:
@@ -143,11 +175,26 @@ class Report:
             )
             print(
                 f"  {row['backend']:<30}{row['median_ms']:>11.3f}{row['iqr_ms']:>9.3f}"
-                f"{row['peak_mb']:>10.1f}{ratios}"
+                f"{row['peak_mb']:>10.1f}{ratios}{disturbance(row)}"
             )
         for gap in self.not_measured:
             if is_at(gap, point):
                 print(f"  {gap['backend']:<30}{gap['reason']}")
+
+
+def explain(columns: Mapping[str, str]) -> str:
+    """Return what the columns of a table say, those that every table has and its own."""
+    return "\n".join(f"  {name}: {meaning}" for name, meaning in {**COLUMNS, **columns}.items())
+
+
+def ratio_columns(references: Sequence[str]) -> dict[str, str]:
+    """Return what the columns of ratios to reference backends say."""
+    return {f"x {name}": f"time over that of '{name}'" for name in references}
+
+
+def disturbance(row: Result) -> str:
+    """Return what a table says behind a row of which other programs disturbed runs."""
+    return f"  disturbed: {row['disturbed']} of {row['runs']} runs" if row["disturbed"] else ""
 
 
 def is_at(row: Mapping[str, Any], point: Mapping[str, Any]) -> bool:
@@ -166,7 +213,8 @@ def interleaved(
 
     Each is called once to warm up and once to see how long it takes. The other runs are spread
     evenly over the whole measurement in a seeded random order: a slow candidate has fewer of them,
-    but three in all at least.
+    but three in all at least. A run during which other programs took the cores is made again at the
+    end, twice at most.
 
     Args:
         candidates: The ways, by name; ready to call without arguments.
@@ -179,22 +227,29 @@ def interleaved(
         A timing, or the error of a candidate that failed, by name in the given order.
     """
     errors: dict[str, str] = {}
-    times: dict[str, list[float]] = {}
+    runs: dict[str, list[Run]] = {}
     turns: list[tuple[float, str]] = []
     draw = random.Random(seed)
     for name, run in candidates.items():
         try:
             run()
-            times[name] = _timed([run], device)
+            runs[name] = _timed([run], device)
         except Exception as error:  # Whatever a peer raises is its result.
             errors[name] = failure(error)
             continue
-        number = max(2, min(max_runs, int(seconds * 1e3 / max(times[name][0], 1e-3))))
+        number = max(2, min(max_runs, int(seconds * 1e3 / max(runs[name][0].ms, 1e-3))))
         turns += [((turn + draw.random()) / number, name) for turn in range(number)]
-    order = [name for _, name in sorted(turns)]
-    for name, time_ms in zip(order, _timed([candidates[n] for n in order], device), strict=True):
-        times[name].append(time_ms)
-    return {name: errors.get(name) or _summary(times[name]) for name in candidates}
+    order = [*runs, *(name for _, name in sorted(turns))]
+    made = [run for (run,) in runs.values()]
+    made += _timed([candidates[name] for name in order[len(made) :]], device)
+    for _ in range(_REPEATS):
+        again = [turn for turn, run in enumerate(made) if run.disturbed]
+        repeated = _timed([candidates[order[turn]] for turn in again], device)
+        for turn, better in zip(again, repeated, strict=True):
+            made[turn] = better
+    for name in runs:
+        runs[name] = [one for other, one in zip(order, made, strict=True) if other == name]
+    return {name: errors.get(name) or _summary(runs[name]) for name in candidates}
 
 
 def failure(error: Exception) -> str:
@@ -253,7 +308,7 @@ def metadata(device: torch.device, seed: int) -> dict[str, Any]:
 
 
 def check_plot(path: Path) -> None:
-    """Raise :class:`InputError` if a picture cannot be drawn there, before hours of measuring."""
+    """Raise :class:`InputError` if a picture cannot be drawn there."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
@@ -268,6 +323,19 @@ def describe(metadata: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in metadata["versions"].items())
     settings = f"{metadata['threads']} threads, seed {metadata['seed']}, {metadata['date']}"
     return f"{metadata['device_name']} ({metadata['device']}), {settings}\n{versions}"
+
+
+def read(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line, and check what all benchmarks need before hours of measuring.
+
+    Raises:
+        InputError: If there is no such device, or no picture can be drawn.
+    """
+    arguments = parser.parse_args(words)
+    arguments.device = choose_device(arguments.device)
+    if arguments.plot:
+        check_plot(arguments.plot)
+    return arguments
 
 
 def version(package: str) -> str | None:
@@ -285,11 +353,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         conflict_handler="resolve",  # so that a script can redefine an option
     )
-    parser.add_argument(
-        "--device",
-        type=torch.device,
-        default=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-    )
+    parser.add_argument("--device", default="auto", help='"auto", "cpu" or "cuda"')
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--seed", type=int, default=0, help="features and order of the runs")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each row, about")
@@ -299,37 +363,49 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _summary(times: list[float]) -> Timing:
-    low, median, high = statistics.quantiles(times, n=4, method="inclusive")
-    return Timing(median, high - low)
+def _summary(runs: list[Run]) -> Timing:
+    low, median, high = statistics.quantiles([run.ms for run in runs], n=4, method="inclusive")
+    return Timing(median, high - low, len(runs), sum(run.disturbed for run in runs))
 
 
-def _timed(runs: Sequence[Callable[[], object]], device: torch.device) -> list[float]:
-    """Return the milliseconds of each run."""
+def _timed(runs: Sequence[Callable[[], object]], device: torch.device) -> list[Run]:
+    """Return the time of each run."""
     if device.type == "cuda":
         return _timed_cuda(runs, device)
-    times = []
+    timed = []
     for run in runs:
-        start = time.perf_counter()
+        switches, start = _switches(), time.perf_counter()
         out = run()
-        times.append((time.perf_counter() - start) * 1e3)
+        seconds = time.perf_counter() - start
+        timed.append(Run(seconds * 1e3, _is_disturbed(switches, seconds)))
         # Freeing the result is no part of the work.
         del out
-    return times
+    return timed
 
 
-def _timed_cuda(runs: Sequence[Callable[[], object]], device: torch.device) -> list[float]:
+def _timed_cuda(runs: Sequence[Callable[[], object]], device: torch.device) -> list[Run]:
     cache = torch.empty(_GPU_CACHE_BYTES, dtype=torch.uint8, device=device)
     marks = []
     for run in runs:
         cache.zero_()
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        switches, launch = _switches(), time.perf_counter()
         start.record()
         run()
         end.record()
-        marks.append((start, end))
+        # Who delays the launch delays the run.
+        marks.append((start, end, _is_disturbed(switches, time.perf_counter() - launch)))
     torch.cuda.synchronize(device)
-    return [start.elapsed_time(end) for start, end in marks]
+    return [Run(start.elapsed_time(end), disturbed) for start, end, disturbed in marks]
+
+
+def _switches() -> int:
+    """Return how often the system took a core from a thread of this program so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def _is_disturbed(switches_before: int, seconds: float) -> bool:
+    return _switches() - switches_before > _QUIET_SWITCHES * seconds
 
 
 def _ratio_width(name: str) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 import harness
 import torch
-from harness import DTYPES, Point, Report, check_plot
+from harness import DTYPES, Point, Report
 from model_subjects import PLAIN, SUBJECTS, Peer, Subject, Tensors
 from products import multiply_adds, record, replay
 
@@ -31,20 +31,17 @@ FLOOR, COPY = "matrix products alone", "copy"
 FORWARD, TRAINING = "forward", "training step"
 BATCH = (1, 8)
 QUICK_SUBJECTS, QUICK_SECONDS = ("block", "head"), 0.5
-COLUMNS = """\
-  median ms, iqr ms: of all runs of the row; iqr from quartile to quartile
-  images/s: the batch over the median
-  x plain: the time over that of the same formulas and parameters in plain torch
-  of floor: time of the matrix products alone over the row's
-  peak MB: most memory that torch held at once beyond inputs and parameters"""
+COLUMNS = {
+    "images/s": "the batch over the median",
+    "x plain": "time over that of the same formulas and parameters in plain torch",
+    "of floor": "time of the matrix products alone over the row's",
+}
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print, write and draw; return the exit status."""
-    arguments = parse(words)
     try:
-        if arguments.plot:
-            check_plot(arguments.plot)
+        arguments = parse(words)
         report = measure(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -63,14 +60,14 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", nargs="+", type=int, default=BATCH, metavar="B")
     if parser.parse_args(words).quick:
         parser.set_defaults(subjects=QUICK_SUBJECTS, seconds=QUICK_SECONDS)
-    return parser.parse_args(words)
+    return harness.read(parser, words)
 
 
 def measure(arguments: argparse.Namespace) -> Report:
     """Measure the subjects one after the other."""
     report = Report(harness.metadata(arguments.device, arguments.seed))
     report.metadata["subjects"] = []
-    print(f"{harness.describe(report.metadata)}\n{COLUMNS}")
+    print(harness.describe(report.metadata), harness.explain(COLUMNS), sep="\n")
     for name in arguments.subjects:
         torch.manual_seed(arguments.seed)
         subject = SUBJECTS[name](arguments.device)
@@ -236,7 +233,7 @@ def print_point(report: Report, point: Point) -> None:
         plain = f"{time / rows[PLAIN]['median_ms']:.2f}" if PLAIN in rows else ""
         print(
             f"{start}  {name:<26}{time:>11.2f}{row['iqr_ms']:>9.2f}{rate:>10}{plain:>9}"
-            f"{share:>10}{row['peak_mb']:>10.1f}"
+            f"{share:>10}{row['peak_mb']:>10.1f}{harness.disturbance(row)}"
         )
     for gap in report.not_measured:
         if harness.is_at(gap, point):

@@ -31,16 +31,15 @@ VERTICES, QUICK_VERTICES = (107, 431, 1723, 6890, 13348), (431, 1723)
 BATCH, QUICK_BATCH = (1, 4, 16, 64), (16,)
 CHANNELS, QUICK_CHANNELS = (64, 256, 512), (256,)
 QUICK_SECONDS = 0.1
+REFERENCES = OURS, FLOOR
 # Share of the device's memory that inputs, outputs and intermediates may take together.
 MEMORY_SHARE = 0.8
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print, write and draw; return the exit status."""
-    arguments = parse(words)
     try:
-        if arguments.plot:
-            harness.check_plot(arguments.plot)
+        arguments = parse(words)
         report = measure(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -74,7 +73,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
             channels=QUICK_CHANNELS,
             seconds=QUICK_SECONDS,
         )
-    arguments = parser.parse_args(words)
+    arguments = harness.read(parser, words)
     # Table and picture are in units of the floor.
     arguments.backends = list(dict.fromkeys([*arguments.backends, FLOOR]))
     return arguments
@@ -84,7 +83,8 @@ def measure(arguments: argparse.Namespace) -> Report:
     """Measure the grid, from small to large."""
     device: torch.device = arguments.device
     report = Report(harness.metadata(device, arguments.seed))
-    print(harness.describe(report.metadata))
+    columns = harness.ratio_columns(REFERENCES)
+    print(harness.describe(report.metadata), harness.explain(columns), sep="\n")
     memory = memory_mb(device)
     for vertices in sorted(arguments.vertices):
         (source, target), weight = mesh_graph(body_faces(vertices).to(device), vertices)
@@ -94,7 +94,7 @@ def measure(arguments: argparse.Namespace) -> Report:
             names = affordable(report, point, arguments.backends, arguments.run_limit, memory)
             backends = {name: BACKENDS[name] for name in names}
             measure_point(report, point, problem, backends, arguments.seconds, arguments.seed)
-            report.print_point(point, (OURS, FLOOR))
+            report.print_point(point, REFERENCES)
             if arguments.json:
                 report.write(arguments.json)
     return report

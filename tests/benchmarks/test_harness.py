@@ -1,10 +1,16 @@
 import json
+import os
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import harness
 import pytest
 import torch
 from harness import Report, Timing, interleaved, metadata, peak_mb
+
+from bilayer_graph.errors import InputError
 
 CPU = torch.device("cpu")
 POINT = {
@@ -16,14 +22,14 @@ POINT = {
     "dtype": "float32",
     "pass": "forward",
 }
-KEYS = {*POINT, "backend", "median_ms", "iqr_ms", "peak_mb"}
+KEYS = {*POINT, "backend", "median_ms", "iqr_ms", "peak_mb", "runs", "disturbed"}
 
 
 class Clock:
-    """A clock that only candidates move."""
+    """A clock that only candidates move, and other programs that switch when told to."""
 
     def __init__(self):
-        self.now, self.calls = 0.0, []
+        self.now, self.calls, self.switches = 0.0, [], 0
 
     def perf_counter(self):
         return self.now
@@ -41,6 +47,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(harness, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+    monkeypatch.setattr(harness, "_switches", lambda: clock.switches)
     return clock
 
 
@@ -53,13 +60,14 @@ def test_median_and_quartiles_leave_out_the_warm_up(clock):
     run = clock.candidate("a", 1000, *[4, 1, 2, 3] * 50)
     timing = interleaved({"a": run}, CPU, seconds=0.4, max_runs=99)["a"]
     assert len(clock.calls) == 1 + 100
-    assert timing == (pytest.approx(2.5), pytest.approx(3.25 - 1.75))
+    assert timing == (pytest.approx(2.5), pytest.approx(3.25 - 1.75), 100, 0)
 
 
 def test_runs_are_interleaved_and_slow_candidates_have_fewer(clock):
     runs = {"fast": clock.candidate("fast", 1), "slow": clock.candidate("slow", 800)}
     timings = interleaved(runs, CPU, seconds=0.1)
-    assert timings == {"fast": pytest.approx((1, 0)), "slow": pytest.approx((800, 0))}
+    assert timings["fast"] == pytest.approx((1, 0, 101, 0))
+    assert timings["slow"] == pytest.approx((800, 0, 3, 0))
     measured = clock.calls[4:]
     assert (measured.count("fast"), measured.count("slow")) == (100, 2)
     first, second = (place for place, name in enumerate(measured) if name == "slow")
@@ -73,6 +81,55 @@ def test_the_seed_decides_the_order(clock):
         interleaved({n: clock.candidate(n, 1) for n in "abc"}, CPU, seconds=0.0105, seed=seed)
         orders.append(tuple(clock.calls))
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_disturbed_run_is_made_again(clock):
+    candidate = clock.candidate("a", 10)
+
+    def run():
+        candidate()
+        if len(clock.calls) in (3, 5):  # the first is the warm-up
+            clock.now += 1.0
+            clock.switches += 20
+
+    timing = interleaved({"a": run}, CPU, seconds=0.05)["a"]
+    assert timing == (pytest.approx(10), pytest.approx(0), 6, 0)
+    assert len(clock.calls) == 1 + 6 + 2
+
+
+def test_runs_that_are_disturbed_again_and_again_are_counted(clock):
+    # 10 switches a second are what a quiet machine has.
+    quiet, crowded = clock.candidate("quiet", 1000), clock.candidate("crowded", 1000)
+
+    def switching(candidate, number):
+        def run():
+            candidate()
+            clock.switches += number
+
+        return run
+
+    runs = {"quiet": switching(quiet, 10), "crowded": switching(crowded, 11)}
+    timings = interleaved(runs, CPU, seconds=0.1)
+    assert timings["quiet"][2:] == (3, 0)
+    assert timings["crowded"][2:] == (3, 3)
+    assert clock.calls.count("crowded") == 1 + 3 * 3
+
+
+def test_switches_of_a_busy_core_are_seen():
+    core = min(os.sched_getaffinity(0))
+    pin = f"import os; os.sched_setaffinity(0, [{core}])"
+    rival = subprocess.Popen([sys.executable, "-c", f"{pin}\nwhile True: pass"])
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, [core])
+        before, start = harness._switches(), time.perf_counter()
+        while harness._switches() == before and time.perf_counter() - start < 30:
+            pass
+        assert harness._switches() > before
+    finally:
+        os.sched_setaffinity(0, cores)
+        rival.kill()
+        rival.wait()
 
 
 def test_a_candidate_that_raises_is_named():
@@ -141,17 +198,32 @@ def test_file_has_the_rows_and_the_gaps(tmp_path):
     }
 
 
+def test_every_column_is_explained_in_a_line():
+    columns = harness.ratio_columns(("ours", "copy"))
+    lines = harness.explain(columns).splitlines()
+    assert [line.split(":")[0].strip() for line in lines] == [*harness.COLUMNS, "x ours", "x copy"]
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    parser = harness.arguments("A benchmark.")
+    assert harness.read(parser, []).device == CPU
+    with pytest.raises(InputError, match="device=cuda: no such device here"):
+        harness.read(parser, ["--device", "cuda"])
+
+
 def test_table_is_sorted_and_has_ratios_and_gaps(capsys):
     report = Report(metadata(CPU, 0))
     for backend, median in (("slow", 6.0), ("ours", 2.0), ("copy", 1.5)):
-        report.results.append(
-            {**POINT, "backend": backend, "median_ms": median, "iqr_ms": 0.25, "peak_mb": 7.0}
-        )
+        times = {"median_ms": median, "iqr_ms": 0.25, "peak_mb": 7.0, "runs": 9}
+        disturbed = 4 if backend == "slow" else 0
+        report.results.append({**POINT, "backend": backend, **times, "disturbed": disturbed})
     report.skip(POINT, "large", "skipped: too large")
     report.skip({**POINT, "batch": 1}, "elsewhere", "skipped: too large")
     report.print_point(POINT, ("ours", "copy"))
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[3] == ["copy", "1.500", "0.250", "7.0", "0.75", "1.00"]
     assert lines[4] == ["ours", "2.000", "0.250", "7.0", "1.00", "1.33"]
-    assert lines[5] == ["slow", "6.000", "0.250", "7.0", "3.00", "4.00"]
+    assert lines[5][:6] == ["slow", "6.000", "0.250", "7.0", "3.00", "4.00"]
+    assert lines[5][6:] == ["disturbed:", "4", "of", "9", "runs"]
     assert lines[6:] == [["large", "skipped:", "too", "large"]]

@@ -31,6 +31,8 @@ KEYS = {
     "median_ms",
     "iqr_ms",
     "peak_mb",
+    "runs",
+    "disturbed",
 }
 QUICK_TO_BUILD = [name for name in BACKENDS if not name.startswith("torch.compile")]
 SMALL = ["--vertices", "107", "--batch", "2", "--channels", "8", "--seconds", "0.001"]
