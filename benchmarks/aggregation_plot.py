@@ -50,7 +50,8 @@ def panel(axes: "Axes", rows: list[Result], title: str) -> None:
     """Draw one line a backend."""
     floor = {row["vertices"]: row["median_ms"] for row in rows if row["backend"] == FLOOR}
     sizes = sorted({row["vertices"] for row in rows})
-    for number, name in enumerate(BACKENDS):
+    names = dict.fromkeys([*BACKENDS, *(row["backend"] for row in rows)])
+    for number, name in enumerate(names):
         times = {row["vertices"]: row["median_ms"] for row in rows if row["backend"] == name}
         if times:
             at = sorted(times)

@@ -2,6 +2,7 @@
 
     python benchmarks/model.py --quick
     python benchmarks/model.py --quick --subjects head --json results.json --plot results.png
+    python benchmarks/model.py --quick --mesh mesh.obj
 
 Each eager, compiled, with GroupNorm in C++, in plain torch, and as its matrix products alone: the
 same products in the same order, on tensors of the same shapes and strides, each by the faster of
@@ -19,6 +20,7 @@ from typing import Any
 import harness
 import torch
 from harness import DTYPES, Point, Report
+from meshes import read_mesh, still_body
 from model_subjects import PLAIN, SUBJECTS, Peer, Subject, Tensors
 from products import multiply_adds, record, replay
 
@@ -58,19 +60,24 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
     parser.add_argument("--batch", nargs="+", type=int, default=BATCH, metavar="B")
+    parser.add_argument("--mesh", type=Path, metavar="FILE", help="a mesh instead of the body's")
     if parser.parse_args(words).quick:
         parser.set_defaults(subjects=QUICK_SUBJECTS, seconds=QUICK_SECONDS)
-    return harness.read(parser, words)
+    arguments = harness.read(parser, words)
+    arguments.body = None if arguments.mesh is None else still_body(read_mesh(arguments.mesh))
+    return arguments
 
 
 def measure(arguments: argparse.Namespace) -> Report:
     """Measure the subjects one after the other."""
     report = Report(harness.metadata(arguments.device, arguments.seed))
     report.metadata["subjects"] = []
+    if arguments.mesh is not None:
+        report.metadata["mesh"] = arguments.mesh.name
     print(harness.describe(report.metadata), harness.explain(COLUMNS), sep="\n")
     for name in arguments.subjects:
         torch.manual_seed(arguments.seed)
-        subject = SUBJECTS[name](arguments.device)
+        subject = SUBJECTS[name](arguments.device, arguments.body)
         report.metadata["subjects"].append(size(subject))
         print_heading(report.metadata["subjects"][-1])
         for point in points(arguments, subject):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from fastmetro_head import FastMetroHead
@@ -29,6 +30,9 @@ STRIDES = (4, 8, 16, 32)
 
 PLAIN = "plain torch"
 FOLDED = "ours, batch norms folded"
+
+WIDE = replace(PAPER, channels=CHANNELS)
+"""The model that the block and the head are parts of: 1723 vertices, 256 channels."""
 
 MOBILE = replace(
     PAPER,
@@ -88,14 +92,16 @@ class Subject:
     same: tuple[str, ...] = ()
 
 
-def wide_model(device: torch.device) -> BilayerHMR:
-    """Return the model that the block and the head are parts of: 1723 vertices, 256 channels."""
-    return assemble_model(replace(PAPER, channels=CHANNELS), BodyModel.load()).to(device)
+def build(config: ModelConfig, device: torch.device, body: BodyModel | None) -> BilayerHMR:
+    """Return a model of the built-in body, or of another body at that body's own size."""
+    if body is None:
+        return assemble_model(config, BodyModel.load()).to(device)
+    return assemble_model(replace(config, num_vertices=len(body.v_template)), body).to(device)
 
 
-def block(device: torch.device) -> Subject:
+def block(device: torch.device, body: BodyModel | None = None) -> Subject:
     """Return one Bilayer-Graph block."""
-    model = wide_model(device)
+    model = build(WIDE, device, body)
     layer = model.blocks[0]
     sizes = model.skeleton().shape[0], model.mesh().shape[0]
 
@@ -122,9 +128,9 @@ def block(device: torch.device) -> Subject:
     )
 
 
-def head(device: torch.device) -> Subject:
+def head(device: torch.device, body: BodyModel | None = None) -> Subject:
     """Return the model without its image encoder and its SMPL regressor, and others' heads."""
-    model = wide_model(device)
+    model = build(WIDE, device, body)
     readout = model.readout
     assert isinstance(readout, FreeReadout)
     others = {*encoder_of(model).parameters(), *readout.regressor.parameters()}
@@ -197,9 +203,11 @@ def encoder_of(model: BilayerHMR) -> ImageEncoder:
     return model.encoder
 
 
-def whole(op: str, config: ModelConfig, device: torch.device) -> Subject:
+def whole(
+    op: str, config: ModelConfig, device: torch.device, body: BodyModel | None = None
+) -> Subject:
     """Return a whole model, from pictures and keypoints to pose and shape."""
-    model = assemble_model(config, BodyModel.load()).to(device)
+    model = build(config, device, body)
 
     def run_of(model: BilayerHMR) -> Callable[..., Tensors]:
         def run(*given: Tensor) -> Tensors:
@@ -241,10 +249,11 @@ def keypoints(model: BilayerHMR, batch: int) -> Tensor:
     return torch.cat([0.5 * normal[..., :2], normal[..., 2:].sigmoid()], dim=2)
 
 
-SUBJECTS: dict[str, Callable[[torch.device], Subject]] = {
+SUBJECTS: dict[str, Callable[..., Subject]] = {
     "block": block,
     "head": head,
-    "small": lambda device: whole("small model", VARIANTS["small"], device),
-    "mobilenet": lambda device: whole("mobilenet model", MOBILE, device),
-    "paper": lambda device: whole("paper model", VARIANTS["paper"], device),
+    "small": partial(whole, "small model", VARIANTS["small"]),
+    "mobilenet": partial(whole, "mobilenet model", MOBILE),
+    "paper": partial(whole, "paper model", VARIANTS["paper"]),
 }
+"""From a device and, if it is not the built-in one, a body."""

@@ -2,6 +2,7 @@
 
     python benchmarks/sparse_vs_dense.py --quick
     python benchmarks/sparse_vs_dense.py --json results.json --plot results.png
+    python benchmarks/sparse_vs_dense.py --quick --mesh mesh.obj --layer my_layers:MyLayer
 
 ``Y_b = A X_b`` for the row-normalised adjacency of a closed mesh and features ``[B, N, C]``. The
 rules, and what each row does, are in benchmarks/README.md.
@@ -11,18 +12,21 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import harness
 import torch
 from aggregation_backends import BACKENDS, DENSE, FLOOR, OURS
+from aggregation_layer import own_layer
 from aggregation_plot import draw
 from aggregation_problem import Problem
 from aggregation_run import BOTH, FORWARD, measure_point
 from harness import DTYPES, MEGABYTE, Point, Report
-from meshes import body_faces
+from meshes import body_faces, read_mesh
+from torch import Tensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs import mesh_graph
@@ -57,11 +61,16 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; ``--quick`` only changes what is not given."""
     parser = harness.arguments(__doc__ or "")
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"])
-    parser.add_argument("--vertices", nargs="+", type=int, default=VERTICES, metavar="N")
+    meshes = parser.add_mutually_exclusive_group()
+    meshes.add_argument("--vertices", nargs="+", type=int, default=VERTICES, metavar="N")
+    meshes.add_argument("--mesh", type=Path, metavar="FILE", help="a mesh instead of the body")
     parser.add_argument("--batch", nargs="+", type=int, default=BATCH, metavar="B")
     parser.add_argument("--channels", nargs="+", type=int, default=CHANNELS, metavar="C")
     parser.add_argument(
         "--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS), metavar="NAME"
+    )
+    parser.add_argument(
+        "--layer", nargs="+", default=[], metavar="MODULE:CLASS", help="layers of your own"
     )
     parser.add_argument(
         "--run-limit", type=float, default=5.0, help="skip a row if one run takes more seconds"
@@ -74,8 +83,10 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
             seconds=QUICK_SECONDS,
         )
     arguments = harness.read(parser, words)
+    arguments.shape = None if arguments.mesh is None else read_mesh(arguments.mesh)
     # Table and picture are in units of the floor.
-    arguments.backends = list(dict.fromkeys([*arguments.backends, FLOOR]))
+    arguments.backends = {name: BACKENDS[name] for name in [*arguments.backends, FLOOR]}
+    arguments.backends |= {name: own_layer(name) for name in arguments.layer}
     return arguments
 
 
@@ -86,18 +97,27 @@ def measure(arguments: argparse.Namespace) -> Report:
     columns = harness.ratio_columns(REFERENCES)
     print(harness.describe(report.metadata), harness.explain(columns), sep="\n")
     memory = memory_mb(device)
-    for vertices in sorted(arguments.vertices):
-        (source, target), weight = mesh_graph(body_faces(vertices).to(device), vertices)
+    for vertices, faces in topologies(report, arguments):
+        (source, target), weight = mesh_graph(faces.to(device), vertices)
         for point in points(arguments, vertices):
             dtype = DTYPES[point["dtype"]]
             problem = Problem(source, target, weight.to(dtype), vertices, point["batch"])
             names = affordable(report, point, arguments.backends, arguments.run_limit, memory)
-            backends = {name: BACKENDS[name] for name in names}
+            backends = {name: arguments.backends[name] for name in names}
             measure_point(report, point, problem, backends, arguments.seconds, arguments.seed)
             report.print_point(point, REFERENCES)
             if arguments.json:
                 report.write(arguments.json)
     return report
+
+
+def topologies(report: Report, arguments: argparse.Namespace) -> Iterator[tuple[int, Tensor]]:
+    """Yield number of vertices and triangles ``[F, 3]`` of the meshes, from small to large."""
+    if arguments.shape is None:
+        yield from ((number, body_faces(number)) for number in sorted(arguments.vertices))
+    else:
+        report.metadata["mesh"] = arguments.mesh.name
+        yield len(arguments.shape.vertices), torch.tensor(arguments.shape.faces)
 
 
 def points(arguments: argparse.Namespace, vertices: int) -> Iterator[Point]:
@@ -116,7 +136,7 @@ def points(arguments: argparse.Namespace, vertices: int) -> Iterator[Point]:
 
 
 def affordable(
-    report: Report, point: Point, backends: Sequence[str], run_limit: float, memory: float
+    report: Report, point: Point, backends: Iterable[str], run_limit: float, memory: float
 ) -> list[str]:
     """Return the backends that a point is not too large for; the report names the others."""
     fitting = []

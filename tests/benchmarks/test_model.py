@@ -6,14 +6,15 @@ import model
 import pytest
 import torch
 import torch.nn.functional as F
+import trimesh
 from graphcmr_head import GraphCMRHead
-from model_subjects import FOLDED, SUBJECTS, Subject, wide_model
+from model_subjects import FOLDED, SUBJECTS, WIDE, Subject, build, whole
 from plain_layers import in_plain_torch
 from products import multiply_adds, record, replay
 from torch.utils.flop_counter import FlopCounterMode
 
 from bilayer_graph.graphs import mesh_graph, skeleton_graph
-from bilayer_graph.models import SMALL, VARIANTS, ModelConfig
+from bilayer_graph.models import SMALL, ModelConfig
 from bilayer_graph.nn import BidirectionalFusionConv, BilayerBlock, StaticGraph
 from bilayer_graph.ops import fusion_product, sparse_matrix, spmm
 from bilayer_graph.testing import (
@@ -263,10 +264,9 @@ KEYPOINTS = dataclasses.replace(SMALL, backbone="none")
 
 
 @pytest.mark.parametrize("config", [KEYPOINTS, PICTURES], ids=["keypoints", "picture"])
-def test_whole_model(config, monkeypatch):
-    monkeypatch.setitem(VARIANTS, "small", config)
+def test_whole_model(config):
     torch.manual_seed(0)
-    small = SUBJECTS["small"](CPU)
+    small = whole("small model", config, CPU)
     assert (small.op, small.vertices, small.channels) == ("small model", 431, config.channels)
     assert {*small.parameters} == {*small.module.parameters()}
     given = small.inputs(2)
@@ -315,7 +315,7 @@ def test_training_step_lowers_the_loss(subject):
 
 
 def test_script(subject, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(SUBJECTS, "block", lambda device: subject)
+    monkeypatch.setitem(SUBJECTS, "block", lambda device, body: subject)
     # Compiled blocks are tested with the blocks; here it would take a minute.
     monkeypatch.setattr(torch, "compile", lambda run, **options: run)
     path = tmp_path / "results.json"
@@ -343,7 +343,7 @@ def test_quick_names_what_it_does_not_compile(subject, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda run, **options: run)
     for name in model.QUICK_SUBJECTS:
         own = dataclasses.replace(subject, op=name)
-        monkeypatch.setitem(SUBJECTS, name, lambda device, own=own: own)
+        monkeypatch.setitem(SUBJECTS, name, lambda device, body, own=own: own)
     report = model.measure(model.parse([*QUICK, "--batch", "1"]))
     compiled = {(r["op"], r["pass"]) for r in report.results if r["backend"] == model.COMPILED}
     assert compiled == {("block", model.FORWARD)}
@@ -379,8 +379,20 @@ def test_a_failing_candidate_is_named(subject, capsys):
 def test_the_block_is_the_heads():
     subject = SUBJECTS["block"](CPU)
     assert (subject.vertices, subject.channels) == (1723, 256)
-    assert repr(subject.module) == repr(wide_model(CPU).blocks[0])
+    assert repr(subject.module) == repr(build(WIDE, CPU, None).blocks[0])
     assert [x.shape for x in subject.inputs(2)] == [(2, 12, 256), (2, 1723, 256)]
+
+
+def test_a_users_mesh_is_the_subjects(tmp_path):
+    ball = trimesh.creation.icosphere(subdivisions=1)  # 42 vertices
+    ball.export(tmp_path / "ball.off")
+    arguments = model.parse(["--mesh", str(tmp_path / "ball.off"), "--device", "cpu"])
+    head, small = (SUBJECTS[name](CPU, arguments.body) for name in ("head", "small"))
+    for own in (head, small):
+        assert own.vertices == own.module.mesh().shape[0] == 42
+        with torch.no_grad():
+            assert own.run(*own.inputs(1))[1].shape == (1, 42, 3)
+    assert head.peers["graphcmr"].vertices == 42
 
 
 def test_no_such_subject():

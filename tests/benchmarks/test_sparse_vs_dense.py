@@ -9,6 +9,7 @@ import harness
 import pytest
 import sparse_vs_dense
 import torch
+import trimesh
 from aggregation_backends import BACKENDS, DENSE, FLOOR, OURS
 from aggregation_problem import Backend, Layout, Problem, arrange, item
 from aggregation_run import BOTH, FORWARD, Passes
@@ -228,15 +229,51 @@ def test_quick_changes_only_what_is_not_given():
     assert (tuple(quick.vertices), tuple(quick.batch)) == ((431, 1723), (16,))
     assert tuple(quick.channels) == (256,)
     assert (tuple(mixed.vertices), mixed.batch) == ((431, 1723), [2])
-    assert full.backends == list(BACKENDS)
-    assert parse(["--backends", OURS]).backends == [OURS, FLOOR]
+    assert full.backends == BACKENDS
+    assert list(parse(["--backends", OURS]).backends) == [OURS, FLOOR]
 
 
-@pytest.mark.parametrize("number", [107, 431, 1723, 6890, 13348])
-def test_meshes_have_exactly_the_wanted_vertices(number):
-    faces = body_faces(number)
-    assert faces.unique().tolist() == list(range(number))
-    assert faces.size(0) == 2 * number - 4
+class Layer(torch.nn.Module):
+    """A user's layer."""
+
+    def __init__(self, edge_index, edge_weight, num_nodes):
+        super().__init__()
+        self.adjacency = to_dense(edge_index, edge_weight, (num_nodes, num_nodes)).float()
+
+    def forward(self, x):
+        return self.adjacency @ x
+
+
+class Transposed(Layer):
+    def forward(self, x):
+        return self.adjacency.t() @ x
+
+
+def test_a_users_layer_and_mesh(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (tmp_path / "my_layers.py").write_text(f"from {__name__} import Layer, Transposed")
+    # A cone is not symmetric: its tip has other degrees than its foot.
+    trimesh.creation.cone(1, 2).export("cone.ply")
+    words = ["--mesh", "cone.ply", "--batch", "2", "--channels", "8", "--seconds", "0.001"]
+    words += ["--layer", "my_layers:Layer", "my_layers:Transposed", "--backends", OURS]
+    assert main([*words, "--json", "out.json", "--plot", "out.png"]) == 0
+    contents = json.loads((tmp_path / "out.json").read_text())
+    assert contents["metadata"]["mesh"] == "cone.ply"
+    rows = {(r["backend"], r["pass"], r["vertices"]) for r in contents["results"]}
+    number = len(trimesh.load_mesh("cone.ply").vertices)
+    names = OURS, FLOOR, "my_layers:Layer"
+    assert rows == {(name, p, number) for name in names for p in (FORWARD, BOTH)}
+    gaps = contents["metadata"]["not_measured"]
+    assert {gap["backend"] for gap in gaps} == {"my_layers:Transposed"}
+    assert all("largest error" in gap["reason"] for gap in gaps)
+
+
+@pytest.mark.parametrize("name", ["json", "json:", ":loads", "no.such:Layer", "json:Layer"])
+def test_a_layer_that_is_not_there_is_refused_in_a_line(name, capsys):
+    assert main(["--layer", name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --layer={name}: ")
 
 
 def test_forecast_scales_the_largest_row():
