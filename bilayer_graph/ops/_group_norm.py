@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.ops import _native, reference
-from bilayer_graph.ops.library import call, needs_plain_torch, register, widen
+from bilayer_graph.ops.library import HAS_TRITON, call, needs_plain_torch, register, widen
 
 aten = torch.ops.aten
 
@@ -19,6 +19,9 @@ _SHORT = 2**16
 
 _LONG = 2**17
 """Elements of an item from which its moments are faster by torch's batch norm than by sums."""
+
+_LARGEST = 1024
+"""Channels of a group up to which the CUDA kernels are used; above, and for float64, torch."""
 
 
 def group_norm(
@@ -181,8 +184,28 @@ def _group_norm_backward_cpu(
     return _group_norm_backward(grad, x, weight, *rest, items=max(1, _PART // size))
 
 
-def _group_norm_backward_cuda(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return _group_norm_backward(grad, x, *rest, items=max(1, x.size(0)))
+def _has_kernel(x: Tensor, num_groups: int) -> bool:
+    members = x.size(2) // num_groups
+    return HAS_TRITON and x.dtype != torch.float64 and x.numel() > 0 and members <= _LARGEST
+
+
+def _group_norm_cuda(x: Tensor, num_groups: int, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    if not _has_kernel(x, num_groups):
+        return _group_norm(x, num_groups, *rest)
+    from bilayer_graph.ops._triton.group_norm import group_norm as launch
+
+    return launch(x, num_groups, *rest)
+
+
+def _group_norm_backward_cuda(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    given = grad, x, weight, bias, mean, *rest
+    if not _has_kernel(x, mean.size(1)):
+        return _group_norm_backward(*given, items=max(1, x.size(0)))
+    from bilayer_graph.ops._triton.group_norm_backward import group_norm_backward as launch
+
+    return launch(*given)
 
 
 def _by_group(value: Tensor, num_groups: int) -> Tensor:
@@ -236,7 +259,7 @@ register(
     "group_norm(Tensor x, int num_groups, Tensor weight, Tensor bias, float eps, bool relu) "
     "-> (Tensor, Tensor, Tensor)",
     cpu=_group_norm_cpu,
-    cuda=_group_norm,
+    cuda=_group_norm_cuda,
     fake=_fake,
     backward=_backward,
     save=_save,

@@ -1,4 +1,4 @@
-"""Compile every kernel for an H100 and print, as JSON, what each needs: no GPU is asked."""
+"""Compile every kernel for a GPU and print, as JSON, what each needs: no GPU is asked."""
 
 import importlib
 import json
@@ -14,10 +14,8 @@ from triton.compiler import ASTSource
 
 from bilayer_graph.ops import _triton
 
-TARGET = GPUTarget("cuda", 90, 32)
 
-
-def compile_build(build):
+def compile_build(build, capability):
     names = build.kernel.arg_names
     signature = {name: build.signature.get(name, "constexpr") for name in names}
     aligned = [(names.index(name),) for name, kind in signature.items() if kind.endswith(":16")]
@@ -27,7 +25,17 @@ def compile_build(build):
         {(names.index(name),): value for name, value in build.constants.items()},
         {path: [["tt.divisibility", 16]] for path in aligned},
     )
-    return triton.compile(source, target=TARGET, options={"num_warps": build.num_warps})
+    target = GPUTarget("cuda", capability, 32)
+    return triton.compile(source, target=target, options={"num_warps": build.num_warps})
+
+
+def of_ones(build):
+    """The build that Triton takes for numbers that are all 1: it makes constants of them."""
+    numbers = [name for name, kind in build.signature.items() if kind.startswith("i32")]
+    signature = {name: kind for name, kind in build.signature.items() if name not in numbers}
+    return build._replace(
+        signature=signature, constants=build.constants | dict.fromkeys(numbers, 1)
+    )
 
 
 def resources(cubin):
@@ -40,8 +48,7 @@ def resources(cubin):
     return {key: int(re.search(rf"{key}:(\d+)", usage)[1]) for key in ("REG", "STACK", "LOCAL")}
 
 
-def report(name):
-    module = importlib.import_module(f"bilayer_graph.ops._triton.{name}")
+def report(module, capability):
     kernels = [key for key in vars(module) if key.endswith("_kernel")]
     builds = [
         {
@@ -53,11 +60,19 @@ def report(name):
             **resources(compiled.asm["cubin"]),
         }
         for build in module.BUILDS
-        for compiled in [compile_build(build)]
+        for compiled in [compile_build(build, capability)]
     ]
+    for build in {build.kernel.__name__: build for build in module.BUILDS}.values():
+        compile_build(of_ones(build), capability)
     return {"kernels": kernels, "builds": builds}
 
 
 if __name__ == "__main__":
     files = [module.name for module in pkgutil.iter_modules(_triton.__path__)]
-    json.dump({name: report(name) for name in files}, sys.stdout)
+    modules = [importlib.import_module(f"bilayer_graph.ops._triton.{name}") for name in files]
+    reports = {
+        name: report(module, int(sys.argv[1]))
+        for name, module in zip(files, modules, strict=True)
+        if hasattr(module, "BUILDS")
+    }
+    json.dump(reports, sys.stdout)
