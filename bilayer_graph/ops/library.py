@@ -58,7 +58,7 @@ def _is_plain(args: tuple[Any, ...]) -> bool:
 
     The dispatcher takes 40 us a call in Python, as long as 12 joints take to be normalised thrice.
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     # Under a mode, such as that of fake tensors, a tensor may be anything.
     if needs_plain_torch() or torch._C._len_torch_dispatch_stack():
@@ -69,7 +69,9 @@ def _is_plain(args: tuple[Any, ...]) -> bool:
 def _is_plain_tensor(tensor: Tensor) -> bool:
     # Many upstream gradients at once come as one tensor of another kind.
     batched = torch._C._functorch.is_legacy_batchedtensor(tensor)
-    return type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu and not batched
+    differentiated = tensor.requires_grad and torch.is_grad_enabled()
+    known = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu
+    return known and not (batched or differentiated)
 
 
 def needs_plain_torch() -> bool:
