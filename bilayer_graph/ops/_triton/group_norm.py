@@ -45,7 +45,7 @@ def place(
 
 @triton.jit
 def _moments(p_x, o_x, m_c, count, C, S: tl.constexpr, BN: tl.constexpr):
-    """Return the mean of each group and its sum of squared deviations over some rows, [BG]."""
+    """Return the mean of each group and its sum of squared deviations over some rows, ``[BG]``."""
     o_n = tl.arange(0, BN)
     # [BN, BG, BS]
     b_mean = tl.zeros(o_x.shape, dtype=tl.float32)
@@ -72,7 +72,7 @@ def _moments(p_x, o_x, m_c, count, C, S: tl.constexpr, BN: tl.constexpr):
 
 @triton.jit
 def _sum(b_x):
-    """Sum over rows and over the channels of a group: [BN, BG, BS] to [BG]."""
+    """Sum over rows and over the channels of a group: ``[BN, BG, BS]`` to ``[BG]``."""
     return tl.sum(tl.sum(b_x, axis=0), axis=1)
 
 
@@ -151,7 +151,7 @@ def _norm_kernel(
 
 @triton.jit
 def line(p_weight, p_bias, o_c, m_c, b_rstd):
-    """Return by what centred features are multiplied, and what is added, [BG, BS]."""
+    """Return by what centred features are multiplied, and what is added, ``[BG, BS]``."""
     b_weight = tl.load(p_weight + o_c, mask=m_c, other=0.0).to(tl.float32)
     b_bias = tl.load(p_bias + o_c, mask=m_c, other=0.0).to(tl.float32)
     return b_rstd[:, None] * b_weight, b_bias

@@ -17,7 +17,7 @@ _TOTAL = 64, 32
 
 @triton.jit
 def _slope(p_grad, p_x, o_x, m_x, b_mean, b_rstd, b_scale, b_bias, RELU: tl.constexpr):
-    """Return the gradient before the ReLU and the normalised features, [BN, BG, BS]."""
+    """Return the gradient before the ReLU and the normalised features, ``[BN, BG, BS]``."""
     b_grad = tl.load(p_grad + o_x, mask=m_x, other=0.0).to(tl.float32)
     b_off = tl.load(p_x + o_x, mask=m_x, other=0.0).to(tl.float32) - b_mean[None, :, None]
     if RELU:
@@ -31,7 +31,7 @@ def _sums(
     p_grad, p_x, o_x, m_c, count, C, b_mean, b_rstd, b_scale, b_bias,
     RELU: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """Sum the gradient over some rows, alone and times the normalised features, [BG, BS]."""
+    """Sum the gradient over some rows, alone and times the normalised features, ``[BG, BS]``."""
     o_n = tl.arange(0, BN)
     b_total = tl.zeros(o_x.shape, dtype=tl.float32)
     b_product = tl.zeros(o_x.shape, dtype=tl.float32)
@@ -47,7 +47,7 @@ def _sums(
 
 @triton.jit
 def _combine(p_total, p_product, o_c, m_c, parts, C, BP: tl.constexpr):
-    """Add up the sums of all parts, [BG, BS]."""
+    """Add up the sums of all parts, ``[BG, BS]``."""
     b_total = tl.zeros(o_c.shape, dtype=tl.float32)
     b_product = tl.zeros(o_c.shape, dtype=tl.float32)
     for i_p in range(0, parts, BP):
