@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bilayer_graph.body import HUMAN, BodyModel
 from bilayer_graph.detection import Detector, MoveNetDetector
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import SHIPPED_WEIGHTS, BilayerHMR, fold_batch_norms, load_model
-from bilayer_graph.models.lifting import FIELD_OF_VIEW
+from bilayer_graph.models.lifting import FIELD_OF_VIEW, coco_patches, sees_with
 from bilayer_graph.person import Person
 from bilayer_graph.pictures import Picture
 from bilayer_graph.recovery.batches import batches
@@ -182,13 +183,17 @@ class Predictor:
 
     def follow(self) -> Follower:
         """Return what recovers the people of the frames of one video, given one by one."""
-        return Follower(self.detector, self._recover, self.batch_size)
+        shared = isinstance(self.detector, MoveNetDetector) and sees_with(
+            self.model, self.detector.refiner
+        )
+        patches = coco_patches if shared else None
+        return Follower(self.detector, self._recover, self.batch_size, patches)
 
     def _video(self, reader: VideoReader, smooth: bool) -> Iterator[FramePeople]:
         follower = self.follow()
         smoother = Smoother(self.body) if smooth else None
-        with reader:
-            for frame in map(follower, reader):
+        with reader, closing(follower.follow(reader)) as frames:
+            for frame in frames:
                 yield frame if smoother is None else smoother(frame)
 
     def _stream(self, pictures: Iterable[Item]) -> Iterator[Result]:

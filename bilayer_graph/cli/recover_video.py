@@ -4,6 +4,7 @@ import argparse
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,7 +14,7 @@ from bilayer_graph.cli.recover_files import make_folder
 from bilayer_graph.cli.video_files import VideoFiles
 from bilayer_graph.errors import InputError, one_line
 from bilayer_graph.predict import Predictor, choose_device
-from bilayer_graph.video import Follower, Smoother, VideoFrame, VideoReader
+from bilayer_graph.video import FramePeople, Smoother, VideoFrame, VideoReader
 
 
 class _Tally:
@@ -60,9 +61,11 @@ def _run(arguments: argparse.Namespace, reader: VideoReader, files: VideoFiles, 
     files.recall(follower, smoother)
     tally, start = _Tally(), time.perf_counter()
     try:
-        with tqdm(total=reader.count, initial=done, unit="frame") as bar:
-            for frame in _frames(reader, done, tally):
-                _recover(frame, follower, smoother, files, arguments, tally)
+        frames = follower.follow(_frames(reader, done, tally))
+        # Closed first of all: a thread reads ahead.
+        with tqdm(total=reader.count, initial=done, unit="frame") as bar, closing(frames):
+            for frame in frames:
+                _write(frame, smoother, files, arguments, tally)
                 bar.update()
     except KeyboardInterrupt:
         seconds = time.perf_counter() - start
@@ -92,18 +95,16 @@ def _frames(reader: VideoReader, done: int, tally: _Tally) -> Iterator[VideoFram
         tally.error = error
 
 
-def _recover(
-    frame: VideoFrame,
-    follower: Follower,
+def _write(
+    recovered: FramePeople,
     smoother: Smoother | None,
     files: VideoFiles,
     arguments: argparse.Namespace,
     tally: _Tally,
 ) -> None:
-    recovered = follower(frame)
     if recovered.error is not None:
         if not tally.failed:
-            say(f"failed: frame {frame.number}, maybe others: {recovered.error}")
+            say(f"failed: frame {recovered.number}, maybe others: {recovered.error}")
         tally.failed += 1
     shown = recovered if smoother is None else smoother(recovered)
     if arguments.meshes:

@@ -79,8 +79,11 @@ class MoveNet(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the heads' maps."""
-        finest = self.maps(image)[0][-1]
-        return tuple(head(finest) for head in self.heads.values())
+        return self.read(self.maps(image)[0])
+
+    def read(self, maps: list[Tensor]) -> tuple[Tensor, ...]:
+        """Return the heads' maps from those of :meth:`maps`."""
+        return tuple(head(maps[-1]) for head in self.heads.values())
 
     def maps(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return what the heads' maps come from.
@@ -90,7 +93,7 @@ class MoveNet(nn.Module):
             heads see; and the last map of the backbone.
         """
         x = (image * _SCALE - 1).contiguous(memory_format=torch.channels_last)
-        x = F.relu6(self.stem(x), inplace=True)
+        x = F.relu6(self.stem(pad(x)), inplace=True)
         maps = []
         for i, block in enumerate(self.blocks):
             x = block(x)
@@ -123,21 +126,25 @@ class InvertedResidual(nn.Module):
         self.expand = _conv(in_channels, inner) if expansion > 1 else None
         self.depthwise = _conv(inner, inner, kernel=3, stride=stride, groups=inner)
         self.project = _conv(inner, out_channels)
+        self.shrinks = stride == 2
         self.residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
-        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        inner = pad(x) if self.shrinks else x
+        if self.expand is not None:
+            inner = self.expand(inner)
+            if self.shrinks:
+                # Padded where it is six times narrower: there, the bias is no padding.
+                inner[..., -1] = inner[..., -1, :] = 0
+            inner = F.relu6(inner, inplace=True)
         out: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + out if self.residual else out
 
 
-class SameConv2d(nn.Conv2d):
-    """A 3 x 3 convolution of stride 2 that pads even maps on the right and at the bottom only."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the map of half the size."""
-        return super().forward(F.pad(input, (0, 1, 0, 1)))
+def pad(x: Tensor) -> Tensor:
+    """Pad maps on the right and at the bottom, as the original does before a stride of 2."""
+    return F.pad(x, (0, 1, 0, 1))
 
 
 def separable_conv(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -149,9 +156,8 @@ def separable_conv(in_channels: int, out_channels: int) -> nn.Sequential:
 def _conv(
     in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d:
-    if stride == 2:
-        return SameConv2d(in_channels, out_channels, kernel, stride, groups=groups)
-    return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups)
+    padding = kernel // 2 if stride == 1 else 0
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups)
 
 
 def _widen(channels: int, width: float) -> int:

@@ -197,9 +197,10 @@ class MoveNetDetector(nn.Module):
                     people[i].append(DetectedPerson(keypoints, box, score, uncertain))
         return [without_duplicates(those) for those in people]
 
-    def look(self, crops: list[Crop]) -> Tensor:
-        """Return the keypoints ``[B, 17, 3]`` of the people in crops, as one look sees them."""
-        return self._joints(self._stack(crops))
+    def look(self, crops: list[Crop]) -> tuple[Tensor, list[Tensor]]:
+        """Return the keypoints ``[B, 17, 3]`` that one look at crops sees, and Thunder's maps."""
+        maps, _ = self.refiner.maps(self._stack(crops))
+        return decode_person(*self.refiner.read(maps)).float().cpu(), maps
 
     def _look_again(self, crops: list[Crop]) -> tuple[Tensor, Tensor]:
         """Return keypoints ``[B, 17, 3]`` of crops as they are, of unsure ones from all sides."""

@@ -1,6 +1,7 @@
 """A detector with a memory, for the frames of one video."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,6 +28,21 @@ _DRIFT = 0.2
 # COCO's shoulders and hips.
 _SHOULDERS, _HIPS = [5, 6], [11, 12]
 
+Patches = Callable[[list[Tensor], Tensor], Tensor]
+"""From Thunder's maps of B crops and keypoints ``[B, 17, 3]`` in crop coordinates to what a model
+sees at these, ``[B, 17, C]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPerson(DetectedPerson):
+    """A person of whom the model need not look at the picture.
+
+    Attributes:
+        patches: What it sees at the keypoints, ``[17, C]``; ``None`` if it has to look.
+    """
+
+    patches: Tensor | None = None
+
 
 class TrackedDetector:
     """A detector of the people of the frames of one video, given one after the other.
@@ -37,12 +53,20 @@ class TrackedDetector:
 
     Args:
         detector: What searches whole pictures, and whose network looks at people.
+        patches: What a model whose encoder is Thunder sees in a look, which spares it a second.
         every: Frames from one search of the whole picture to the next.
         soon: The same while somebody is lost or unsure, or nobody is there.
     """
 
-    def __init__(self, detector: MoveNetDetector, every: int = 15, soon: int = 5) -> None:
+    def __init__(
+        self,
+        detector: MoveNetDetector,
+        patches: Patches | None = None,
+        every: int = 15,
+        soon: int = 5,
+    ) -> None:
         self.detector = detector
+        self.patches = patches
         self.every = every
         self.soon = soon
         self._people: list[DetectedPerson] = []
@@ -72,14 +96,27 @@ class TrackedDetector:
                 crop._replace(pixels=turned(crop.pixels, turn))
                 for crop, turn in zip(crops, quarters, strict=True)
             ]
-            looks = self.detector.look(views)
-            for one, crop, turn, look in zip(chunk, crops, quarters, looks, strict=True):
+            looks, maps = self.detector.look(views)
+            patches = self._patches(maps, looks, quarters)
+            for one, crop, turn, look, seen in zip(
+                chunk, crops, quarters, looks, patches, strict=True
+            ):
                 keypoints = crop.to_picture(turned_back(look, turn, _CROP, _CROP))
                 box = joint_box(keypoints, _JOINT)
                 drifted = float(overlap(one.box[None], box[None])) < _DRIFT
                 if not drifted and is_person(look, look, uncertain=False):
-                    people.append(DetectedPerson(keypoints, box, one.score, one.uncertain))
+                    people.append(SeenPerson(keypoints, box, one.score, one.uncertain, seen))
         return people
+
+    def _patches(
+        self, maps: list[Tensor], looks: Tensor, quarters: list[int]
+    ) -> list[Tensor | None]:
+        """Return what the model sees of each of some people, but of those who were turned."""
+        if self.patches is None:
+            return [None] * len(looks)
+        points = torch.cat([2 * looks[..., :2] / _CROP - 1, looks[..., 2:]], dim=-1)
+        patches = self.patches(maps, points.to(maps[0].device))
+        return [None if turn else seen for turn, seen in zip(quarters, patches, strict=True)]
 
     def _search(self, image: Tensor, people: list[DetectedPerson]) -> list[DetectedPerson]:
         """Return the people of the whole picture, and those of ``people`` beyond doubt."""

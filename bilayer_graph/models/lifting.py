@@ -1,6 +1,6 @@
 """From the keypoints of people in a picture to their bodies in front of its camera."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from bilayer_graph.body import (
     mirror_rotations,
 )
 from bilayer_graph.body.refine import Sight, find_place, refine_body
+from bilayer_graph.detection.movenet import MoveNet
 from bilayer_graph.models.bilayer_hmr import BilayerHMR
 from bilayer_graph.models.movenet_encoder import MoveNetEncoder
 from bilayer_graph.models.node_features import keypoint_patches
@@ -35,12 +36,14 @@ class Crops:
         centre: Of the squares, in tangents from the optical axis of their picture, ``[P, 2]``.
         half: Half the side of the squares in tangents, ``[P]``.
         image: The squares themselves, ``[P, 3, S, S]``; ``None`` for a model without an encoder.
+        patches: What a frozen encoder shows at the keypoints, ``[P, 17, C]``, instead of them.
     """
 
     keypoints: Tensor
     centre: Tensor
     half: Tensor
     image: Tensor | None = None
+    patches: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,8 @@ def lift(
 
 
 def _in_dtype(crops: Crops, dtype: torch.dtype) -> Crops:
-    image = None if crops.image is None else crops.image.to(dtype)
-    return Crops(crops.keypoints.to(dtype), crops.centre.to(dtype), crops.half.to(dtype), image)
+    cast = {name: x.to(dtype) for name, x in vars(crops).items() if x is not None}
+    return replace(crops, **cast)
 
 
 def _lift_posed(
@@ -149,13 +152,33 @@ def _lift_posed(
 
 def _patches(model: BilayerHMR, crops: Crops) -> Tensor | None:
     """Return what a frozen encoder shows at COCO's keypoints, ``[P, 17, C]``: one look for two."""
-    frozen = isinstance(model.encoder, MoveNetEncoder)
-    # Vertices that see the picture themselves need more than the patches.
-    if crops.image is None or not frozen or model.mesh_features.lin_image is not None:
+    if crops.patches is not None:
+        return crops.patches
+    encoder = _patch_encoder(model)
+    if crops.image is None or encoder is None:
         return None
-    assert model.encoder is not None
-    maps, _ = model.encoder(crops.image)
-    return keypoint_patches(maps, crops.keypoints, COCO_TO_JOINTS, BONES)
+    return coco_patches(encoder(crops.image)[0], crops.keypoints)
+
+
+def coco_patches(maps: list[Tensor], keypoints: Tensor) -> Tensor:
+    """Return what maps of square pictures show at COCO's keypoints ``[P, 17, 3]`` of people."""
+    return keypoint_patches(maps, keypoints, COCO_TO_JOINTS, BONES)
+
+
+def sees_with(model: BilayerHMR, network: MoveNet) -> bool:
+    """Return whether all that a model sees of a picture are patches of a network's maps."""
+    encoder = _patch_encoder(model)
+    if encoder is None:
+        return False
+    ours, theirs = encoder.network.state_dict(), network.state_dict()
+    return all(name in theirs and torch.equal(x, theirs[name]) for name, x in ours.items())
+
+
+def _patch_encoder(model: BilayerHMR) -> MoveNetEncoder | None:
+    # Vertices that see the picture themselves need more than patches.
+    if model.mesh_features.lin_image is not None or not isinstance(model.encoder, MoveNetEncoder):
+        return None
+    return model.encoder
 
 
 def _features(

@@ -35,7 +35,8 @@ def recover_bodies(
         keypoints=torch.where(points[..., 2:] > 0, points, 0).to(device),
         centre=((centre - middle) / focal.unsqueeze(1)).to(device),
         half=(side / 2 / focal).to(device),
-        image=_images(model, people, centre, side),
+        patches=(patches := _patches(people, device)),
+        image=_images(model, people, centre, side) if patches is None else None,
     )
     bodies = lift(model, body, crops)
     rigs = make_rigs(body, bodies.betas, bodies.rotations[:, 1:])
@@ -77,6 +78,13 @@ def is_finite(person: Person) -> bool:
         person.camera.place,
     )
     return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+
+def _patches(people: list[Candidate], device: torch.device) -> Tensor | None:
+    """Return what the model sees of all people, if it need look at none."""
+    patches = [one.seen.patches for one in people]
+    known = [seen for seen in patches if seen is not None]
+    return torch.stack(known).to(device) if len(known) == len(people) else None
 
 
 def _images(

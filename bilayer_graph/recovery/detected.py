@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from bilayer_graph.body import COCO_NAMES
 from bilayer_graph.detection import DetectedPerson, Detector, MoveNetDetector
+from bilayer_graph.detection.tracked import SeenPerson
 from bilayer_graph.errors import InputError
 from bilayer_graph.pictures import KeypointFile, to_tensor
 from bilayer_graph.pictures.person_rows import Row
@@ -98,9 +100,13 @@ def _checked(people: Any, name: str, size: tuple[int, int]) -> list[Sighting]:
             "detector", name, f"finds nobody to use: {error.problem}", remedy
         ) from error
     return [
-        Sighting(row, keypoints, scores[row], bool(people[row].uncertain))
+        Sighting(row, keypoints, scores[row], bool(people[row].uncertain), _patches(people[row]))
         for row, keypoints in zip(usable.rows, usable.keypoints, strict=True)
     ]
+
+
+def _patches(person: DetectedPerson) -> Tensor | None:
+    return person.patches if isinstance(person, SeenPerson) else None
 
 
 def _score(value: Any, name: str) -> float:

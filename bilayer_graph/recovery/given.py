@@ -22,12 +22,14 @@ class Sighting:
         keypoints: ``[17, 3]`` in pixels and confidence.
         score: Confidence in the person, in [0, 1].
         uncertain: Whether the detector only gave it for want of a better.
+        patches: What the model sees at the keypoints, ``[17, C]``, if it need not look.
     """
 
     index: int
     keypoints: Tensor
     score: float = 1.0
     uncertain: bool = False
+    patches: Tensor | None = None
 
 
 def given_people(

@@ -60,6 +60,31 @@ def test_somebody_who_moves_is_followed_without_a_search(detector, photo, monkey
     assert float(moved) == pytest.approx(12, abs=4)
 
 
+def test_patches_are_those_of_the_upright_look(detector, photo):
+    """At the keypoints, in the coordinates of the crop; whoever lies has none."""
+    given = []
+
+    def patches(maps, keypoints):
+        given.append((maps, keypoints))
+        return keypoints.new_ones(len(keypoints), 17, 2)
+
+    for quarters, seen in ((0, True), (1, False)):
+        tracked = TrackedDetector(detector, patches)
+        frame = turned(photo, quarters)
+        (searched,), (looked,) = tracked(frame), tracked(frame)
+        assert getattr(searched, "patches", None) is None
+        assert (looked.patches is not None) == seen
+    maps, keypoints = given[0]
+    assert [m.shape[2:] for m in maps] == [(s, s) for s in (64, 32, 16, 8, 64)]
+    # Thunder's own heat at a joint, looked up where the patches would be.
+    heat = detector.refiner.heads["heatmap"](maps[-1])[0].sigmoid()
+    place = ((keypoints[0, :, :2] + 1) / 2 * 64).long().clamp(0, 63)
+    sure = keypoints[0, :, 2] > 0.5
+    assert sure.sum() > 8
+    peaks = heat[torch.arange(17), place[:, 1], place[:, 0]]
+    assert (peaks[sure] > 0.3).all()
+
+
 def test_who_is_gone_is_given_up_and_who_comes_is_found(detector, photo, monkeypatch):
     searches = counted(detector, monkeypatch)
     tracked = TrackedDetector(detector, soon=2)

@@ -1,5 +1,7 @@
 """`Predictor.video`: frames in, people with numbers out."""
 
+from contextlib import closing
+
 import pytest
 import torch
 from predictors import keypoints, predictor, someone
@@ -7,6 +9,8 @@ from videos import TIMES, mark_of, write_video
 
 from bilayer_graph import Predictor
 from bilayer_graph.errors import InputError
+from bilayer_graph.pictures import read_image
+from bilayer_graph.video import VideoFrame
 
 SIZE = (320, 240)
 
@@ -70,6 +74,33 @@ def test_a_detector_that_fails_costs_its_frame(video):
     assert [sorted(frame.people) for frame in frames] == [[0], [0], [], [0], [0], [0], [0], [0]]
 
 
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_frames_found_ahead_are_those_found_in_turns(video, threads):
+    """To the bit where both have one thread; torch has its threads back at the end."""
+    threads(2)
+    ahead = list(predictor(walking).video(video))
+    assert torch.get_num_threads() == 2
+    threads(1)
+    for one, other in zip(ahead, predictor(walking).video(video), strict=True):
+        assert one.people.keys() == other.people.keys()
+        for number, person in one.people.items():
+            assert torch.equal(person.vertices, other.people[number].vertices)
+
+
+def test_a_video_that_is_left_gives_the_threads_back(video, threads):
+    threads(4)
+    with closing(predictor(walking).video(video)) as frames:
+        assert next(frames).number == 0
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 4
+
+
 def test_bad_videos_are_refused_at_once(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         predictor(walking).video(tmp_path / "no.mp4")
@@ -82,3 +113,27 @@ def test_the_package_s_detector_is_given_a_memory(video, monkeypatch):
     assert follower.detector.detector is system.detector
     # Each video has a memory of its own.
     assert system.follow().detector is not follower.detector
+
+
+def test_what_the_detector_sees_is_what_the_model_sees(monkeypatch):
+    """Two looks through one network are one, in all frames but those of a search."""
+    system, looks = Predictor.load(), []
+    encoder = system.model.encoder
+    encoder.register_forward_pre_hook(lambda _, inputs: looks.append(len(inputs[0])))
+    picture = read_image("examples/sample/person.jpg")
+    follower = system.follow()
+    first, second = (follower(VideoFrame(i, i / 25, picture)).people[0] for i in range(2))
+    assert looks == [1]
+    (own,) = system(picture, second.keypoints)
+    assert looks == [1, 1]
+    # The squares of both looks differ by a tenth.
+    apart = (second.joints - own.joints).norm(dim=1).mean()
+    assert 0 < apart < 0.01
+    assert not torch.equal(first.keypoints, second.keypoints)
+
+
+def test_another_network_s_looks_are_not_the_model_s():
+    system = Predictor.load()
+    with torch.no_grad():
+        system.detector.refiner.stem.weight.mul_(1.01)
+    assert system.follow().detector.patches is None
