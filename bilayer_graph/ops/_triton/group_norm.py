@@ -98,7 +98,7 @@ def _combine(p_part, o_g, N, G, parts, rows, S: tl.constexpr, BP: tl.constexpr):
 
 @triton.jit
 def _rows(i_p, o_g, N, G, parts, rows, BP: tl.constexpr):
-    """Return the offsets of some parts, their mask and how many rows each has, [BP, BG]."""
+    """Return the offsets of some parts, their mask and how many rows each has, ``[BP, BG]``."""
     o_p = (i_p + tl.arange(0, BP)).to(tl.int64)
     m_p = (o_p < parts)[:, None] & (o_g < G)[None, :]
     b_rows = tl.minimum(N - o_p * rows, rows).to(tl.float32)
