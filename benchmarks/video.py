@@ -1,4 +1,4 @@
-"""Measure how many frames a second `bilayer-graph recover --video` does, from file to files.
+"""Measure how many frames of a video are recovered a second, from file to files.
 
     python benchmarks/video.py
 
