@@ -8,6 +8,7 @@ from torch import Tensor
 from torch_geometric.nn import MessagePassing
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.nn.accumulate import accumulate
 from bilayer_graph.nn.fusion_edges import FusionEdges
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, fusion_product, row_norm, row_softmax, spmm
@@ -136,16 +137,13 @@ class FusionLayer(MessagePassing):
             return _affine_product(_dense(adjacency), lin(x), self.bias)
         else:
             out = self.message_and_aggregate(adjacency, lin(x))
-        return self._add_bias(out)
+        return out if self.bias is None else accumulate(out, self.bias.to(out.dtype), lin)
 
     def convolve_by_messages(
         self, edge_index: Tensor, edge_weight: Tensor, x: Tensor, lin: Linear, size: tuple[int, int]
     ) -> Tensor:
         """Do what :meth:`convolve` does edge by edge, where PyG's explainers mask."""
         out = self.propagate(edge_index, x=(lin(x), None), edge_weight=edge_weight, size=size)
-        return self._add_bias(out)
-
-    def _add_bias(self, out: Tensor) -> Tensor:
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:

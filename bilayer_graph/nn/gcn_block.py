@@ -9,6 +9,7 @@ from torch_geometric.typing import Adj, OptPairTensor, OptTensor
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.check import readable
+from bilayer_graph.nn.accumulate import accumulate
 from bilayer_graph.nn.adjacency import entries
 from bilayer_graph.nn.bottleneck import Bottleneck
 from bilayer_graph.nn.graph_conv import GraphConv
@@ -74,7 +75,7 @@ class GCNBlock(Bottleneck):
         if batch is None and batch_size is None and source is target:
             self._warn_of_union(source, edge_index)
         residual: Tensor = self.skip(target)
-        return residual + self.widen(out, target_batch, batch_size)
+        return accumulate(self.widen(out, target_batch, batch_size), residual, self.lin_out)
 
     def _warn_of_union(self, x: Tensor, edges: Adj | SparseMatrix) -> None:
         """Warn, once, if graphs are normalised together."""

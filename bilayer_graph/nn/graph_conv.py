@@ -7,6 +7,7 @@ from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.check import readable
+from bilayer_graph.nn.accumulate import accumulate
 from bilayer_graph.nn.adjacency import adjacency, edge_list, is_list, known_size
 from bilayer_graph.nn.linear import Linear
 from bilayer_graph.ops import SparseMatrix, spmm
@@ -76,9 +77,9 @@ class GraphConv(MessagePassing):
         if self._walks(edge_index, source):
             index, weight, size = edge_list(edge_index, edge_weight, size)
             out: Tensor = self.propagate(index, x=(hidden, None), edge_weight=weight, size=size)
-        else:
-            out = self.message_and_aggregate(adjacency(edge_index, edge_weight, size), hidden)
-        return out if self.bias is None else out + self.bias.to(out.dtype)
+            return out if self.bias is None else out + self.bias.to(out.dtype)
+        out = self.message_and_aggregate(adjacency(edge_index, edge_weight, size), hidden)
+        return out if self.bias is None else accumulate(out, self.bias.to(out.dtype))
 
     def _walks(self, edges: Adj | SparseMatrix, source: Tensor) -> bool:
         """Return whether messages go edge by edge: to sort a list pays for a batch only."""

@@ -10,6 +10,7 @@ from torch.utils import checkpoint as recompute
 from torch_geometric.typing import Adj
 
 from bilayer_graph.errors import InputError
+from bilayer_graph.nn.accumulate import accumulate
 from bilayer_graph.nn.bidirectional_fusion_conv import BidirectionalFusionConv
 from bilayer_graph.nn.fusion_block import FusionBlock
 from bilayer_graph.nn.gcn_block import GCNBlock
@@ -108,10 +109,9 @@ class MultilayerBlock(torch.nn.Module):
             block(x[i], edge_index[i], weights[i], *_union(x[i], self.num_nodes[i]))
             for i, block in enumerate(self.branches)
         ]
-        # Not in place: a hook on a block may have kept its output.
         for i, (first, second) in enumerate(fused):
-            out[i] = out[i] + first
-            out[i + 1] = out[i + 1] + second
+            out[i] = accumulate(out[i], first, self.branches[i])
+            out[i + 1] = accumulate(out[i + 1], second, self.branches[i + 1])
         return tuple(out)
 
     def __repr__(self) -> str:
