@@ -4,8 +4,8 @@
     python benchmarks/model.py --quick --subjects head --json results.json --plot results.png
     python benchmarks/model.py --quick --mesh mesh.obj
 
-Each eager, compiled, with GroupNorm in C++, in plain torch, and as its matrix products alone: the
-same products in the same order, on tensors of the same shapes and strides, each by the faster of
+Each eager, on a CPU after ``ops.use_native()`` and without it, compiled, in plain torch, and as its
+matrix products alone: the same products in the same order, on tensors of the same shapes and strides, each by the faster of
 MKL and oneDNN. The head is everything between the image encoder and the SMPL regressor, RoIAlign
 included; beside it stand the heads of GraphCMR and FastMETRO-S, rewritten from their papers. A
 training step is forward, backward and Adam. In float16 and bfloat16 the models run under autocast.
@@ -21,14 +21,14 @@ import harness
 import torch
 from harness import DTYPES, Point, Report
 from meshes import read_mesh, still_body
-from model_subjects import PLAIN, SUBJECTS, Peer, Subject, Tensors
+from model_subjects import FOLDED, PLAIN, SUBJECTS, Peer, Subject, Tensors
 from products import multiply_adds, record, replay
 
 from bilayer_graph.errors import InputError
 from bilayer_graph.ops import use_native
 from bilayer_graph.testing import assert_close
 
-OURS, NATIVE, COMPILED = "ours", "ours, GroupNorm in C++", "compiled"
+OURS, UNBUILT, COMPILED = "ours", "ours, without C++", "compiled"
 FLOOR, COPY = "matrix products alone", "copy"
 FORWARD, TRAINING = "forward", "training step"
 BATCH = (1, 8)
@@ -144,16 +144,19 @@ def tasks(subject: Subject, point: Point, compiles: bool) -> dict[str, Callable[
             training_task(done, inputs, way.parameters) if training else forward_task(done, inputs)
         )
 
-    ways = {OURS: task(subject)}
+    ours = task(subject)
+    ways = {OURS: ours}
     if device.type == "cpu":
-        ways[NATIVE] = natively(task(subject))
+        ways = {OURS: natively(ours), UNBUILT: ours}
     if compiles:
         ways[COMPILED] = task(subject, compiled=True)
     peers = {name: peer for name, peer in subject.peers.items() if peer.parameters or not training}
     ways |= {name: task(peer) for name, peer in peers.items()}
+    if FOLDED in ways and device.type == "cpu":
+        ways[FOLDED] = natively(ways[FOLDED])
     if dtype == torch.float32:
         check(subject, inputs, [name for name in subject.same if name in peers])
-    ways[FLOOR] = replay(record(ways[OURS]), device)
+    ways[FLOOR] = replay(record(ours), device)
     features = torch.randn(point["batch"], subject.vertices, subject.channels, device=device)
     ways[COPY] = features.clone
     return ways

@@ -143,7 +143,9 @@ class FusionLayer(MessagePassing):
         self, edge_index: Tensor, edge_weight: Tensor, x: Tensor, lin: Linear, size: tuple[int, int]
     ) -> Tensor:
         """Do what :meth:`convolve` does edge by edge, where PyG's explainers mask."""
-        out = self.propagate(edge_index, x=(lin(x), None), edge_weight=edge_weight, size=size)
+        out: Tensor = self.propagate(
+            edge_index, x=(lin(x), None), edge_weight=edge_weight, size=size
+        )
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:

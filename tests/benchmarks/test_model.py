@@ -293,7 +293,7 @@ def test_whole_model(config):
 def test_floor_and_mode_of_a_point(subject, direction):
     point = {"pass": direction, "batch": 2, "device": "cpu", "dtype": "float32"}
     ways = model.tasks(subject, point, compiles=False)
-    assert set(ways) == {model.OURS, model.NATIVE, model.FLOOR, model.COPY}
+    assert set(ways) == {model.OURS, model.UNBUILT, model.FLOOR, model.COPY}
     assert subject.module.training == (direction == model.TRAINING)
     dense = [p for p in record(ways[model.OURS]) if p.function is not None]
     floor = record(ways[model.FLOOR])
@@ -327,7 +327,7 @@ def test_script(subject, tmp_path, monkeypatch, capsys):
     rows = written["results"]
     assert {(r["backend"], r["pass"], r["batch"]) for r in rows} == {
         (backend, direction, batch)
-        for backend in (model.OURS, model.NATIVE, model.COMPILED, model.FLOOR, model.COPY)
+        for backend in (model.OURS, model.UNBUILT, model.COMPILED, model.FLOOR, model.COPY)
         for direction in (model.FORWARD, model.TRAINING)
         for batch in (1, 2)
     }
