@@ -5,10 +5,11 @@
     python benchmarks/model.py --quick --mesh mesh.obj
 
 Each eager, on a CPU after ``ops.use_native()`` and without it, compiled, in plain torch, and as its
-matrix products alone: the same products in the same order, on tensors of the same shapes and strides, each by the faster of
-MKL and oneDNN. The head is everything between the image encoder and the SMPL regressor, RoIAlign
-included; beside it stand the heads of GraphCMR and FastMETRO-S, rewritten from their papers. A
-training step is forward, backward and Adam. In float16 and bfloat16 the models run under autocast.
+matrix products alone: the same products in the same order, on tensors of the same shapes and
+strides, each by the faster of MKL and oneDNN. The head is everything between the image encoder and
+the SMPL regressor, RoIAlign included; beside it stand the heads of GraphCMR and FastMETRO-S,
+rewritten from their papers. A training step is forward, backward and Adam. In float16 and bfloat16
+the models run under autocast.
 """
 
 import argparse
