@@ -57,6 +57,7 @@ def report(module, capability):
             "warps": build.num_warps,
             "shared": compiled.metadata.shared,
             "wide": "ld.global.v" in compiled.asm["ptx"],
+            "narrow": re.findall(r"arith\.muli.*tensor<.*i32>", compiled.asm["ttir"]),
             **resources(compiled.asm["cubin"]),
         }
         for build in module.BUILDS

@@ -3,6 +3,7 @@
 import json
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_two_programs_share_a_multiprocessor(file, compiled, capability):
     for build in compiled[file]["builds"]:
         assert 2 * build["REG"] * build["warps"] * 32 <= REGISTERS, build
         assert 2 * build["shared"] <= SHARED[capability], build
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_places_of_numbers_are_counted_in_64_bits(file, compiled):
+    """32 bits end at 8 GB of float32, in the middle of a large batch."""
+    for build in compiled[file]["builds"]:
+        assert not build["narrow"], build
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_programs_are_numbered_along_the_first_axis(file):
+    """A GPU takes 65,535 along the others."""
+    source = (PACKAGE / f"{file}.py").read_text()
+    assert set(re.findall(r"(?:program_id|num_programs)\((.*?)\)", source)) <= {"0"}
+    assert not re.findall(r"kernel\[\([^,]*,[^)]+\)\]", source)
 
 
 @pytest.mark.parametrize("file", ["spmm", "sddmm", "group_norm", "group_norm_backward"])

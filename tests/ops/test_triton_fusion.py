@@ -64,7 +64,7 @@ def test_products_of_any_number_of_channels(size, channels):
 @pytest.mark.parametrize("size", [(12, 107), (107, 12)], ids=str)
 @pytest.mark.parametrize("programs", [1, 4])
 def test_products_where_a_program_takes_several_items(size, programs, monkeypatch):
-    monkeypatch.setattr(fusion, "_PROGRAMS", programs)
+    monkeypatch.setattr(fusion.tiles, "PROGRAMS", programs)
     check_product(*problem(size, 5, 17, torch.float32))
 
 

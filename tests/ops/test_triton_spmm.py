@@ -8,7 +8,7 @@ from bilayer_graph.ops import sparse_matrix
 from bilayer_graph.testing import assert_close, random_graph
 
 pytest.importorskip("triton")
-from bilayer_graph.ops._triton import sddmm, spmm
+from bilayer_graph.ops._triton import sddmm, spmm, tiles
 
 NAMES = [name for name in PROBLEMS if name != "large"]  # the interpreter takes minutes
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
@@ -71,8 +71,7 @@ def test_the_transpose(kernel_device):
 
 @pytest.mark.parametrize("programs", [1, 2, 10**6], ids=["few", "two parts", "many"])
 def test_any_tile(programs, monkeypatch, kernel_device):
-    monkeypatch.setattr(spmm, "PROGRAMS", programs)
-    monkeypatch.setattr(sddmm, "PROGRAMS", programs)
+    monkeypatch.setattr(tiles, "PROGRAMS", programs)
     for name in ("square", "middle", "long rows"):
         matrix, dense, left, right = problem(name, torch.float64, kernel_device)
         assert_close(spmm.spmm(*matrix, right), dense @ right.cpu())

@@ -34,7 +34,7 @@ def place(
     i_b, i_p = i_part // parts, i_part % parts
     row = i_b * N + i_p * rows
     count = tl.minimum(N - i_p * rows, rows).to(tl.int32)
-    o_g, o_s = i_g * BG + tl.arange(0, BG), tl.arange(0, BS)
+    o_g, o_s = (i_g * BG + tl.arange(0, BG)).to(tl.int64), tl.arange(0, BS)
     # [BG, BS]
     o_c = o_g[:, None] * S + o_s[None, :]
     m_c = (o_g < G)[:, None] & (o_s < S)[None, :]

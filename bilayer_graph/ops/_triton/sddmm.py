@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from bilayer_graph.ops._triton import Build, accumulator
+from bilayer_graph.ops._triton import Build, accumulator, tiles
 
 
 @triton.jit
@@ -41,13 +41,6 @@ def sddmm_kernel(
     tl.store(p_out + i_part * E + o_e, tl.sum(b_sum, axis=1), mask=m_e)
 
 
-TILE = 2048
-"""Elements that a program accumulates: 16 registers a thread."""
-
-PROGRAMS = 1024
-"""Programs wanted, about eight for each multiprocessor of an H100."""
-
-
 def sddmm(
     rowptr: Tensor,
     col: Tensor,
@@ -63,10 +56,11 @@ def sddmm(
     (batch, rows, channels), entries = left.shape, col.numel()
     if left.numel() == 0 or entries == 0:
         return value.new_zeros(entries)
-    block_c = min(triton.next_power_of_2(channels), 256 // left.element_size())
-    block_e = TILE // block_c
+    tile = tiles.tile("sddmm", left.device)
+    block_c = min(triton.next_power_of_2(channels), max(1, tile.width // left.element_size()))
+    block_e = max(1, tile.size // block_c)
     blocks_e = triton.cdiv(entries, block_e)
-    items = triton.cdiv(batch, min(batch, triton.cdiv(PROGRAMS, blocks_e)))
+    items = triton.cdiv(batch, min(batch, triton.cdiv(tiles.PROGRAMS, blocks_e)))
     parts = triton.cdiv(batch, items)
     # Each part of the batch writes its own sums, so that nothing has to be added atomically.
     out = left.new_empty(parts, entries, dtype=torch.promote_types(left.dtype, torch.float32))
@@ -87,26 +81,31 @@ def sddmm(
             ACC=accumulator(left.dtype),
             BLOCK_E=block_e,
             BLOCK_C=block_c,
-            num_warps=4,
+            num_warps=tile.warps,
         )
     return out.sum(dim=0).to(value.dtype)
 
 
-def _build(features: str, index: str, accumulate: tl.dtype, block_c: int) -> Build:
+def _build(features: str, index: str, accumulate: tl.dtype, number: int, tile: tiles.Tile) -> Build:
     pointers = {"p_col": index, "p_row_t": index, "p_perm": index}
     pointers |= {"p_left": features, "p_right": features, "p_out": accumulate.name}
     sizes = {"B": "i32", "M": "i32", "N": "i32", "C": "i32:16", "E": "i32", "ITEMS": "i32"}
+    block_c = tile.width // number
     return Build(
         sddmm_kernel,
         {name: f"*{dtype}:16" for name, dtype in pointers.items()} | sizes,
-        {"ACC": accumulate, "BLOCK_E": TILE // block_c, "BLOCK_C": block_c},
-        num_warps=4,
+        {"ACC": accumulate, "BLOCK_E": tile.size // block_c, "BLOCK_C": block_c},
+        num_warps=tile.warps,
     )
 
 
 BUILDS = [
-    _build("fp32", "i32", tl.float32, 64),
-    _build("bf16", "i32", tl.float32, 128),
-    _build("fp16", "i64", tl.float32, 128),
-    _build("fp64", "i32", tl.float64, 32),
+    _build(*kind, tile)
+    for tile in tiles.every_tile("sddmm")
+    for kind in (
+        ("fp32", "i32", tl.float32, 4),
+        ("bf16", "i32", tl.float32, 2),
+        ("fp16", "i64", tl.float32, 2),
+        ("fp64", "i32", tl.float64, 8),
+    )
 ]

@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from bilayer_graph.ops._triton import Build, accumulator
+from bilayer_graph.ops._triton import Build, accumulator, tiles
 
 
 @triton.jit
@@ -50,17 +50,11 @@ def spmm_kernel(
     tl.store(p_out + o_out, b_out.to(p_out.dtype.element_ty), mask=m_m[:, None] & m_c[None, :])
 
 
-TILE = 4096
-"""Most elements that a program accumulates: 32 registers a thread."""
+_SMALLEST = 512
+"""Fewest elements that a program accumulates: one 16-byte load a thread."""
 
-SMALLEST_TILE = 512
-"""Fewest: one 16-byte load a thread."""
-
-PROGRAMS = 1024
-"""Programs wanted, about eight for each multiprocessor of an H100; small tiles make more."""
-
-LONG_ROW = 32
-"""Average number of entries from which a program loads 16 of a row at once."""
+_LONG_ROW = 32
+"""Average number of entries from which rows have a tile of their own."""
 
 
 def spmm(
@@ -78,10 +72,10 @@ def spmm(
     out = x.new_empty(batch, rows, channels)
     if out.numel() == 0:
         return out
-    block_c = min(triton.next_power_of_2(channels), 256 // x.element_size())
-    block_k = 16 if col.numel() >= LONG_ROW * rows else 1
+    tile = tiles.tile("spmm_long" if col.numel() >= _LONG_ROW * rows else "spmm", x.device)
+    block_c = min(triton.next_power_of_2(channels), max(1, tile.width // x.element_size()))
     blocks_c = batch * triton.cdiv(channels, block_c)
-    block_m = _rows_a_program(rows, blocks_c, block_k * block_c)
+    block_m = _rows_a_program(tile, rows, blocks_c, tile.depth * block_c)
     with torch.cuda.device_of(x):
         spmm_kernel[(blocks_c * triton.cdiv(rows, block_m),)](
             rowptr.contiguous(),
@@ -94,42 +88,56 @@ def spmm(
             channels,
             ACC=accumulator(x.dtype),
             BLOCK_M=block_m,
-            BLOCK_K=block_k,
+            BLOCK_K=tile.depth,
             BLOCK_C=block_c,
-            num_warps=4,
+            num_warps=tile.warps,
         )
     return out
 
 
-def _rows_a_program(rows: int, blocks_c: int, width: int) -> int:
-    tile = TILE
-    while tile > SMALLEST_TILE and blocks_c * triton.cdiv(rows * width, tile) < PROGRAMS:
-        tile //= 2
-    return max(tile // width, 1)
+def _rows_a_program(tile: tiles.Tile, rows: int, blocks_c: int, width: int) -> int:
+    size = tile.size
+    while size > _SMALLEST and blocks_c * triton.cdiv(rows * width, size) < tiles.PROGRAMS:
+        size //= 2
+    return max(size // width, 1)
 
 
-def _build(
-    x: str, index: str, value: str, accumulate: tl.dtype, block_c: int, block_k: int, tile: int
-) -> Build:
+_TYPES = {
+    "fp32": (4, tl.float32),
+    "bf16": (2, tl.float32),
+    "fp16": (2, tl.float32),
+    "fp64": (8, tl.float64),
+}
+"""Bytes of a number, and what sums of it are kept in."""
+
+
+def _build(x: str, index: str, value: str, tile: tiles.Tile, size: int) -> Build:
     pointers = {"p_rowptr": index, "p_col": index, "p_value": value, "p_x": x, "p_out": x}
     signature = {name: f"*{dtype}:16" for name, dtype in pointers.items()}
-    block_m = max(tile // (block_c * block_k), 1)
+    number, accumulate = _TYPES[x]
+    block_c = tile.width // number
+    block_m = max(size // (block_c * tile.depth), 1)
     return Build(
         spmm_kernel,
         signature | {"M": "i32", "N": "i32", "C": "i32:16"},
-        {"ACC": accumulate, "BLOCK_M": block_m, "BLOCK_K": block_k, "BLOCK_C": block_c},
-        num_warps=4,
+        {"ACC": accumulate, "BLOCK_M": block_m, "BLOCK_K": tile.depth, "BLOCK_C": block_c},
+        num_warps=tile.warps,
     )
 
 
+_TILES = [*tiles.every_tile("spmm"), *tiles.every_tile("spmm_long")]
+
 BUILDS = [
     *(
-        _build(x, "i32", "fp32", tl.float32, block_c, block_k, tile)
-        for x, block_c in (("fp32", 64), ("bf16", 128))
-        for block_k in (1, 16)
-        for tile in (TILE, SMALLEST_TILE)
+        _build(x, "i32", "fp32", tile, size)
+        for x in ("fp32", "bf16")
+        for tile in _TILES
+        for size in (tile.size, _SMALLEST)
     ),
-    _build("fp16", "i64", "fp16", tl.float32, 128, 1, TILE),
-    _build("fp64", "i32", "fp64", tl.float64, 32, 1, TILE),
-    _build("fp64", "i64", "fp64", tl.float64, 32, 16, TILE),
+    *(_build("fp16", "i64", "fp16", tile, tile.size) for tile in _TILES),
+    *(
+        _build("fp64", index, "fp64", tile, tile.size)
+        for tile in _TILES
+        for index in ("i32", "i64")
+    ),
 ]

@@ -18,14 +18,18 @@ class Tile(NamedTuple):
     """What a program holds at once.
 
     Attributes:
-        size: Elements.
+        size: Elements that it accumulates.
         width: Bytes of each row of features.
         warps: Warps that share them.
+        depth: Entries of a sparse row that are loaded at once.
+        dot: How products of float32 are computed: ``"ieee"``, or ``"tf32x3"`` on tensor cores.
     """
 
     size: int
     width: int
     warps: int
+    depth: int = 1
+    dot: str = "ieee"
 
 
 @cache
