@@ -17,15 +17,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from bilayer_graph.body import COCO_TO_JOINTS, BodyModel
-from bilayer_graph.body.joints import BONES
+from bilayer_graph.body import BodyModel
 from bilayer_graph.cli.numbers import positive
 from bilayer_graph.cli.train import HELD_OUT_SEED, read_motion
 from bilayer_graph.detection import DetectedPerson, MoveNetDetector
 from bilayer_graph.errors import InputError
 from bilayer_graph.models import MoveNetEncoder
+from bilayer_graph.models.lifting import coco_patches
 from bilayer_graph.models.movenet_encoder import PICTURE
-from bilayer_graph.models.node_features import keypoint_patches
 from bilayer_graph.pictures import as_image, crop_image, keypoints_box, limbs, to_crop
 from bilayer_graph.pictures.box import MIN_EXTENT, shows_picture, visible_extent
 from bilayer_graph.synthetic.cached_pictures import PicturedPeople, read_people, write_people
@@ -198,7 +197,7 @@ def as_people(pairs: list[tuple[Sample, Tensor]], encoder: MoveNetEncoder) -> Pi
 
     return PicturedPeople(
         keypoints=keypoints,
-        patches=keypoint_patches(maps, points, COCO_TO_JOINTS, BONES).half(),
+        patches=coco_patches(maps, points).half(),
         joints=labels("joints"),
         rotations=labels("rotations"),
         betas=labels("betas"),

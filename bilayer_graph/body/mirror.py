@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from bilayer_graph.body.joints import COCO_NAMES, LEFT_RIGHT, SMPL_JOINT_NAMES
@@ -34,10 +35,8 @@ def mirror_rotations(rotations: Tensor) -> Tensor:
 
     :math:`R' = S R S` with :math:`S = diag(-1, 1, 1)`, entry by entry.
     """
-    sign = rotations.new_tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
-    return rotations[..., list(SMPL_LEFT_RIGHT), :, :] * sign
+    return _reverse_x(_reverse_x(rotations[..., list(SMPL_LEFT_RIGHT), :, :]).mT).mT
 
 
 def _reverse_x(points: Tensor) -> Tensor:
-    sign = [-1.0, 1.0, 1.0][: points.size(-1)]
-    return points * points.new_tensor(sign)
+    return torch.cat([-points[..., :1], points[..., 1:]], dim=-1)

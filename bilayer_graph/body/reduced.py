@@ -59,6 +59,7 @@ class ReducedBody(WideBuffers):
     """
 
     index: Tensor
+    parent_rows: Tensor
     rest_joints: Tensor
     ancestry: Tensor
     template: Tensor
@@ -95,14 +96,17 @@ class ReducedBody(WideBuffers):
             self.register_buffer(name, tensor.float(), persistent=False)
         self.register_buffer("ancestry", _ancestry(body.parents), persistent=False)
         self.register_buffer("index", index.cpu(), persistent=False)
+        # Its own for the root, which has no parent.
+        rows = torch.tensor(body.parents).clamp_min(0)
+        self.register_buffer("parent_rows", rows, persistent=False)
 
     def place(self, rotations: Tensor, betas: Tensor) -> PlacedBones:
         """Return where the bones are, given their rotations in the axes of the posed body."""
         with torch.autocast(rotations.device.type, enabled=False):
             rest = self.rest_joints[..., 0] + _combine(self.rest_joints[..., 1:], betas)
-            parents = [max(parent, 0) for parent in self.parents]
             # The root's own step is zero, so the sums over the ancestors start at the origin.
-            steps = rotations[:, parents] @ (rest - rest[:, parents]).unsqueeze(-1)
+            step = (rest - rest.index_select(1, self.parent_rows)).unsqueeze(-1)
+            steps = rotations.index_select(1, self.parent_rows) @ step
             joints = self.ancestry @ steps.squeeze(-1)
             shift = joints - (rotations @ rest.unsqueeze(-1)).squeeze(-1)
             pose = betas[:, :0]
@@ -132,7 +136,7 @@ class ReducedBody(WideBuffers):
 
     def relative(self, rotations: Tensor) -> Tensor:
         """Return rotations relative to the parents; the root's stays as it is."""
-        parents = rotations[:, list(self.parents[1:])]
+        parents = rotations.index_select(1, self.parent_rows[1:])
         with torch.autocast(rotations.device.type, enabled=False):
             return torch.cat([rotations[:, :1], parents.mT @ rotations[:, 1:]], dim=1)
 

@@ -136,7 +136,8 @@ class InvertedResidual(nn.Module):
             inner = self.expand(inner)
             if self.shrinks:
                 # Padded where it is six times narrower: there, the bias is no padding.
-                inner[..., -1] = inner[..., -1, :] = 0
+                inner[..., -1].zero_()
+                inner[..., -1, :].zero_()
             inner = F.relu6(inner, inplace=True)
         out: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + out if self.residual else out

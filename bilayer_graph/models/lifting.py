@@ -162,7 +162,8 @@ def _patches(model: BilayerHMR, crops: Crops) -> Tensor | None:
 
 def coco_patches(maps: list[Tensor], keypoints: Tensor) -> Tensor:
     """Return what maps of square pictures show at COCO's keypoints ``[P, 17, 3]`` of people."""
-    return keypoint_patches(maps, keypoints, COCO_TO_JOINTS, BONES)
+    rows, bones = (torch.tensor(each, device=keypoints.device) for each in (COCO_TO_JOINTS, BONES))
+    return keypoint_patches(maps, keypoints, rows, bones)
 
 
 def sees_with(model: BilayerHMR, network: MoveNet) -> bool:

@@ -14,20 +14,20 @@ MIN_BOX = 0.05
 
 
 def mean_bone_length(
-    points: Tensor, present: Tensor, bones: Sequence[tuple[int, int]], default: float = 0.3
+    points: Tensor, present: Tensor, bones: Tensor, default: float = 0.3
 ) -> Tensor:
     """Return the mean length of the bones whose two ends are present.
 
     Args:
         points: 2D joints in crop coordinates, shape ``[B, J, 2]``.
         present: Which joints are known, shape ``[B, J]``.
-        bones: Pairs of joints.
+        bones: Pairs of joints, ``[E, 2]``.
         default: Length in crop coordinates for a person without any complete bone.
 
     Returns:
         Shape ``[B]``, crop coordinates, at least :data:`MIN_BOX`.
     """
-    start, end = torch.tensor(bones, device=points.device).unbind(1)
+    start, end = bones.unbind(1)
     length = (points[:, start] - points[:, end]).norm(dim=-1)
     complete = (present[:, start] & present[:, end]).to(length.dtype)
     count = complete.sum(dim=1)
@@ -35,24 +35,21 @@ def mean_bone_length(
     return torch.where(count > 0, mean, default).clamp(min=MIN_BOX)
 
 
-def keypoint_patches(
-    maps: list[Tensor], keypoints: Tensor, rows: Sequence[int], bones: Sequence[tuple[int, int]]
-) -> Tensor:
+def keypoint_patches(maps: list[Tensor], keypoints: Tensor, rows: Tensor, bones: Tensor) -> Tensor:
     """Return what the maps of square pictures show at each keypoint, one map after the other.
 
     Args:
         maps: ``[B, C_i, H_i, W_i]``.
         keypoints: ``[B, K, 3]``, x and y in crop coordinates [-1, 1], confidence in [0, 1].
-        rows: Which of them the joints are.
-        bones: Pairs of joints whose mean length is the side of a box.
+        rows: Which of them the joints are, ``[J]``.
+        bones: Pairs of joints whose mean length is the side of a box, ``[E, 2]``.
 
     Returns:
         ``[B, K, sum C_i]``, float32; zero of missing keypoints.
     """
     present = (keypoints[..., 2:] > 0) & keypoints.isfinite().all(dim=-1, keepdim=True)
     position = torch.where(present, keypoints[..., :2], 0)
-    limbs = list(rows)
-    side = mean_bone_length(position[:, limbs], present[:, limbs, 0], bones)
+    side = mean_bone_length(position[:, rows], present[:, rows, 0], bones)
     patches = torch.cat([sample_patches(x, position, side) for x in maps], dim=-1)
     return patches * present
 
@@ -83,6 +80,7 @@ class JointFeatures(nn.Module):
     """
 
     joints: Tensor
+    bones: Tensor
 
     def __init__(
         self,
@@ -93,7 +91,8 @@ class JointFeatures(nn.Module):
         patch: str = "linear",
     ) -> None:
         super().__init__()
-        self.bones = tuple(bones)
+        pairs = torch.tensor(bones, dtype=torch.long).view(-1, 2)
+        self.register_buffer("bones", pairs, persistent=False)
         self.num_keypoints = joints.size(0)
         self.register_buffer("joints", joints, persistent=False)
         # One linear layer over the concatenation, as two: each part has its own initialisation.
@@ -122,7 +121,8 @@ class JointFeatures(nn.Module):
         """Return what the picture shows at each joint, ``[B, J, sum C_i]``; no maps, nothing."""
         if self.lin_patch is None or not maps:
             return None
-        return keypoint_patches(maps, keypoints, range(keypoints.size(1)), self.bones)
+        every = torch.arange(keypoints.size(1), device=keypoints.device)
+        return keypoint_patches(maps, keypoints, every, self.bones)
 
     def from_patches(self, patches: Tensor | None, keypoints: Tensor) -> Tensor:
         """Return the features of the joints from what :meth:`patches` gives."""

@@ -29,7 +29,8 @@ def sample_patches(x: Tensor, centre: Tensor, side: Tensor) -> Tensor:
     # Half precision would be off by whole pixels.
     dtype = torch.promote_types(torch.promote_types(x.dtype, centre.dtype), torch.float32)
     centre, side = centre.to(dtype), side.to(dtype)
-    samples = centre.unsqueeze(-1) + side.view(batch, 1, 1, 1) * side.new_tensor([-0.25, 0.25])
+    quarter = side.view(batch, 1, 1) / 4
+    samples = torch.stack([centre - quarter, centre + quarter], dim=-1)
     column, weight_x = _bilinear(samples[..., 0, :], width)
     row, weight_y = _bilinear(samples[..., 1, :], height)
     pixel = row.unsqueeze(3) * width + column.unsqueeze(2)

@@ -9,9 +9,7 @@ from model_samples import BLIND, PICTURES, sized, stirred
 from safetensors.torch import load_file, save_file
 
 from bilayer_graph.body import (
-    BONES,
     COCO_LEFT_RIGHT,
-    COCO_TO_JOINTS,
     mirror_joints,
     mirror_keypoints,
 )
@@ -27,8 +25,7 @@ from bilayer_graph.models import (
     save_model,
     with_picture,
 )
-from bilayer_graph.models.lifting import Crops, lift
-from bilayer_graph.models.node_features import keypoint_patches
+from bilayer_graph.models.lifting import Crops, coco_patches, lift
 from bilayer_graph.testing import assert_close, sample_features
 
 SEEING = dataclasses.replace(SMALL, channels=32, num_blocks=1, hidden=32)
@@ -105,7 +102,7 @@ def test_shipped_weights_that_are_gone(body, monkeypatch, tmp_path):
 @torch.no_grad()
 def test_kept_patches_say_what_the_picture_says(model, image, people):
     maps, _ = model.encoder(image)
-    patches = keypoint_patches(maps, people["coco"], COCO_TO_JOINTS, BONES)
+    patches = coco_patches(maps, people["coco"])
     assert patches.shape == (4, 17, sum(model.encoder.channels))
     kept, seen = (
         model.forward_patches(patches, people["coco"]),
@@ -155,7 +152,7 @@ def test_one_look_serves_the_person_and_the_mirror_image(model, image, people, b
     once, _ = lifted(model, body, people["coco"], image, flip=False)
     assert_close(once.joints, model(image, people["coco"]).joints.detach())
     maps, _ = model.encoder(image)
-    patches = keypoint_patches(maps, people["coco"], COCO_TO_JOINTS, BONES)
+    patches = coco_patches(maps, people["coco"])
     coupled = model.forward_patches(
         patches[:, list(COCO_LEFT_RIGHT)], mirror_keypoints(people["coco"])
     )

@@ -157,14 +157,14 @@ def test_mean_bone_length():
     present = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1]], dtype=torch.bool)
     # Bones of 0.5 and 0.1; the last person has no complete bone.
     expected = torch.tensor([0.3, 0.5, 0.1, 0.3])
-    assert_close(mean_bone_length(points, present, BONES), expected)
-    last = mean_bone_length(points, present, BONES, default=0.7)[3]
+    assert_close(mean_bone_length(points, present, torch.tensor(BONES)), expected)
+    last = mean_bone_length(points, present, torch.tensor(BONES), default=0.7)[3]
     assert_close(last, torch.tensor(0.7))
 
 
 def test_a_box_has_a_smallest_side():
     points, present = torch.zeros(1, 3, 2), torch.ones(1, 3, dtype=torch.bool)
-    assert_close(mean_bone_length(points, present, BONES), torch.tensor([MIN_BOX]))
+    assert_close(mean_bone_length(points, present, torch.tensor(BONES)), torch.tensor([MIN_BOX]))
 
 
 def test_mesh_features_are_one_linear_layer_over_both():
