@@ -45,7 +45,7 @@ def table() -> dict[str, dict[str, Tile]]:
 
 def tile(kernel: str, device: torch.device) -> Tile:
     """Return the tile of a kernel on a device."""
-    return table().get(_kind(device), table()["default"])[kernel]
+    return table().get(kind(device), table()["default"])[kernel]
 
 
 def every_tile(kernel: str) -> list[Tile]:
@@ -54,7 +54,8 @@ def every_tile(kernel: str) -> list[Tile]:
 
 
 @cache
-def _kind(device: torch.device) -> str:
+def kind(device: torch.device) -> str:
+    """Return the name of a kind of GPU in the table: its compute capability."""
     if device.type != "cuda":
         return "default"
     return "{}.{}".format(*torch.cuda.get_device_capability(device))
