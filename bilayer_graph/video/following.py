@@ -19,7 +19,8 @@ from bilayer_graph.video.ahead import ahead
 from bilayer_graph.video.reading import VideoFrame
 from bilayer_graph.video.tracker import Tracker
 
-_Found = tuple[VideoFrame, list[Candidate | Refused]]
+Found = tuple[VideoFrame, list[Candidate | Refused]]
+"""A frame and the people in it, or why there are none."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Follower:
 
     def __call__(self, frame: VideoFrame) -> FramePeople:
         """Recover the people of the next frame."""
-        return self._recover_found(self._find(frame))
+        return self.recover(self.find(frame))
 
     def follow(self, frames: Iterable[VideoFrame]) -> Generator[FramePeople]:
         """Recover the people of frames; yield each frame as soon as it is done.
@@ -83,16 +84,18 @@ class Follower:
         half = threads // 2
         torch.set_num_threads(half)
         try:
-            with closing(ahead(map(self._find, frames), half)) as found:
-                yield from map(self._recover_found, found)
+            with closing(ahead(map(self.find, frames), half)) as found:
+                yield from map(self.recover, found)
         finally:
             torch.set_num_threads(threads)
 
-    def _find(self, frame: VideoFrame) -> _Found:
+    def find(self, frame: VideoFrame) -> Found:
+        """Find the people of the next frame."""
         request = Request(frame.number, None, frame.picture, None)
         return frame, list(find_people([request], self.detector))
 
-    def _recover_found(self, found: _Found) -> FramePeople:
+    def recover(self, found: Found) -> FramePeople:
+        """Recover people that were found, and number them."""
         frame, everybody = found
         recovered: list[Person] = []
         error: InputError | None = None

@@ -117,23 +117,23 @@ def test_meshes_without_an_overlay_on_the_floor(call, video, tmp_path):
 
 
 def interrupt_at(monkeypatch, number):
-    """Press Ctrl-C at a frame."""
-    follow = Follower.__call__
+    """Press Ctrl-C while the people of a frame are recovered."""
+    recover = Follower.recover
 
-    def interrupted(self, frame):
-        if frame.number == number:
+    def interrupted(self, found):
+        if found[0].number == number:
             raise KeyboardInterrupt
-        return follow(self, frame)
+        return recover(self, found)
 
-    monkeypatch.setattr(Follower, "__call__", interrupted)
-    return follow
+    monkeypatch.setattr(Follower, "recover", interrupted)
+    return recover
 
 
 @pytest.mark.parametrize("smooth", [[], ["--smooth"]])
 def test_resume_goes_on_as_if_nothing_had_happened(call, video, tmp_path, monkeypatch, smooth):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     call("--video", video, *smooth, out=whole)
-    follow = interrupt_at(monkeypatch, 5)
+    recover = interrupt_at(monkeypatch, 5)
     status, printed, errors = call("--video", video, *smooth, out=broken)
     assert (status, printed) == (130, "")
     assert said(errors) == ["interrupted: 5 frames done; --resume goes on"]
@@ -141,7 +141,7 @@ def test_resume_goes_on_as_if_nothing_had_happened(call, video, tmp_path, monkey
     assert not index(broken)["complete"]
     assert Track.load(broken / "track_0.npz").frames.tolist() == [0, 1, 3, 4]
     assert count_frames(broken / "overlay.mp4") == 5
-    monkeypatch.setattr(Follower, "__call__", follow)
+    monkeypatch.setattr(Follower, "recover", recover)
     seen = []
     monkeypatch.setattr(
         Fake, "forward", lambda self, image, f=Fake.forward: (seen.append(1), f(self, image))[1]
@@ -165,9 +165,9 @@ def test_resume_goes_on_as_if_nothing_had_happened(call, video, tmp_path, monkey
 
 
 def test_resume_does_what_the_overlay_lacks_again(call, video, tmp_path, monkeypatch):
-    follow = interrupt_at(monkeypatch, 6)
+    recover = interrupt_at(monkeypatch, 6)
     call("--video", video)
-    monkeypatch.setattr(Follower, "__call__", follow)
+    monkeypatch.setattr(Follower, "recover", recover)
     (tmp_path / "out/overlay.mp4").unlink()  # as if the power had gone
     assert call("--video", video, "--resume")[0] == 0
     assert count_frames(tmp_path / "out/overlay.mp4") == 8

@@ -36,8 +36,9 @@ def test_an_error_comes_after_what_came_before_it():
 
 
 def test_it_is_only_some_steps_ahead_and_stops_when_it_is_closed():
-    seen = []
+    seen, before = [], set(threading.enumerate())
     with closing(ahead(noted(range(100), seen), 1)) as results:
         assert next(results) == 0
+        assert set(threading.enumerate()) > before
     assert len(seen) <= 5
-    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+    assert set(threading.enumerate()) <= before
