@@ -9,7 +9,7 @@ from torch import Tensor
 from bilayer_graph.errors import InputError
 from bilayer_graph.graphs.check import readable
 from bilayer_graph.ops.library import HAS_TRITON, call, needs_plain_torch, register, widen
-from bilayer_graph.ops.segment import segment_max, segment_sum, spread
+from bilayer_graph.ops.segment import Rows, regular_length
 
 
 def row_norm(weight: Tensor, rowptr: Tensor) -> Tensor:
@@ -70,7 +70,9 @@ def _check(weight: Tensor, rowptr: Tensor) -> None:
     if rowptr.dim() != 1 or rowptr.numel() == 0:
         remedy = "Give where each row starts, and the end: shape [M + 1]"
         raise InputError("rowptr", list(rowptr.shape), "not the starts of rows", remedy)
-    if rowptr.is_cpu and readable(rowptr):
+    if not rowptr.is_cpu or not readable(rowptr):
+        return
+    if regular_length(rowptr, weight.numel()) is None:
         _check_rows(weight.numel(), rowptr)
 
 
@@ -85,34 +87,33 @@ def _check_rows(number: int, rowptr: Tensor) -> None:
         raise InputError("rowptr", rowptr[row : row + 2].tolist(), problem, "Give starts in order")
 
 
-def _total(wide: Tensor, rowptr: Tensor) -> Tensor:
-    total = segment_sum(wide.abs(), rowptr)
+def _total(wide: Tensor, rows: Rows) -> Tensor:
+    total = rows.sum(wide.abs())
     return total.masked_fill(total == 0, 1)
 
 
 def _norm(weight: Tensor, rowptr: Tensor) -> Tensor:
-    wide = widen(weight)
-    return (wide / spread(_total(wide, rowptr), rowptr, wide)).to(weight.dtype)
+    wide, rows = widen(weight), Rows(rowptr, weight.numel())
+    return (wide / rows.spread(_total(wide, rows))).to(weight.dtype)
 
 
 def _norm_backward(weight: Tensor, rowptr: Tensor, grad: Tensor) -> Tensor:
     # a = w / t with t = sum |w|: grad_w = (grad - sign(w) sum(grad w) / t) / t
-    wide, grad = widen(weight), widen(grad)
-    total = _total(wide, rowptr)
-    mean = spread(segment_sum(grad * wide, rowptr) / total, rowptr, wide)
-    return ((grad - wide.sign() * mean) / spread(total, rowptr, wide)).to(weight.dtype)
+    wide, grad, rows = widen(weight), widen(grad), Rows(rowptr, weight.numel())
+    total = _total(wide, rows)
+    mean = rows.spread(rows.sum(grad * wide) / total)
+    return ((grad - wide.sign() * mean) / rows.spread(total)).to(weight.dtype)
 
 
 def _softmax(weight: Tensor, rowptr: Tensor) -> Tensor:
-    wide = widen(weight)
-    top = segment_max(wide, rowptr)
-    power = (wide - spread(top, rowptr, wide)).exp()
-    return (power / spread(segment_sum(power, rowptr), rowptr, wide)).to(weight.dtype)
+    wide, rows = widen(weight), Rows(rowptr, weight.numel())
+    power = (wide - rows.spread(rows.max(wide))).exp()
+    return (power / rows.spread(rows.sum(power))).to(weight.dtype)
 
 
 def _softmax_backward(out: Tensor, rowptr: Tensor, grad: Tensor) -> Tensor:
-    wide, grad = widen(out), widen(grad)
-    mean = spread(segment_sum(grad * wide, rowptr), rowptr, wide)
+    wide, grad, rows = widen(out), widen(grad), Rows(rowptr, out.numel())
+    mean = rows.spread(rows.sum(grad * wide))
     return (wide * (grad - mean)).to(out.dtype)
 
 
