@@ -45,6 +45,9 @@ MOBILE = replace(
 )
 """A model for a CPU that is built as the paper's."""
 
+MOBILE_V3 = replace(MOBILE, backbone="mobilenet_v3_small")
+"""The same over the encoder that trains fastest."""
+
 Tensors = tuple[Tensor, ...]
 
 
@@ -204,10 +207,16 @@ def encoder_of(model: BilayerHMR) -> ImageEncoder:
 
 
 def whole(
-    op: str, config: ModelConfig, device: torch.device, body: BodyModel | None = None
+    op: str,
+    config: ModelConfig,
+    device: torch.device,
+    body: BodyModel | None = None,
+    frozen: bool = False,
 ) -> Subject:
     """Return a whole model, from pictures and keypoints to pose and shape."""
     model = build(config, device, body)
+    if frozen:
+        encoder_of(model).requires_grad_(False)
 
     def run_of(model: BilayerHMR) -> Callable[..., Tensors]:
         def run(*given: Tensor) -> Tensors:
@@ -254,6 +263,11 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "head": head,
     "small": partial(whole, "small model", VARIANTS["small"]),
     "mobilenet": partial(whole, "mobilenet model", MOBILE),
+    "mobilenet-frozen": partial(whole, "mobilenet model, encoder frozen", MOBILE, frozen=True),
+    "mobilenet-v3": partial(whole, "mobilenet-v3 model", MOBILE_V3),
+    "mobilenet-v3-frozen": partial(
+        whole, "mobilenet-v3 model, encoder frozen", MOBILE_V3, frozen=True
+    ),
     "paper": partial(whole, "paper model", VARIANTS["paper"]),
 }
 """From a device and, if it is not the built-in one, a body."""

@@ -6,7 +6,10 @@ from typing import Any
 
 from bilayer_graph.errors import InputError
 
-BACKBONES = ("resnet50", "resnet18", "mobilenet_v2", "plain", "movenet", "none")
+BACKBONES = (
+    *("resnet50", "resnet18", "mobilenet_v2", "mobilenet_v3_small"),
+    *("plain", "movenet", "none"),
+)
 CHOICES = {
     "backbone": BACKBONES,
     "norm": ("group", "layer"),
@@ -21,10 +24,10 @@ class ModelConfig:
     """The sizes and parts of a model; the defaults are the paper's.
 
     Attributes:
-        backbone: ``"resnet50"``, ``"resnet18"``, ``"mobilenet_v2"`` or ``"plain"``, as
-            :func:`~bilayer_graph.models.image_encoder` takes them; ``"movenet"`` for the frozen
-            :class:`~bilayer_graph.models.MoveNetEncoder`; or ``"none"`` for a model that sees the
-            2D keypoints only.
+        backbone: ``"resnet50"``, ``"resnet18"``, ``"mobilenet_v2"``, ``"mobilenet_v3_small"`` or
+            ``"plain"``, as :func:`~bilayer_graph.models.image_encoder` takes them; ``"movenet"``
+            for the frozen :class:`~bilayer_graph.models.MoveNetEncoder`; or ``"none"`` for a model
+            that sees the 2D keypoints only.
         image_size: Side of the square pictures in pixels.
         num_vertices: Size of the mesh graph, as :func:`~bilayer_graph.models.body_template` takes.
         channels: Width :math:`C` of the blocks, a multiple of 16.

@@ -56,8 +56,9 @@ def image_encoder(backbone: str, weights: str | Path | None = None) -> ImageEnco
     """Build the encoder over a torchvision backbone.
 
     Args:
-        backbone: ``"resnet50"`` (the paper's), ``"resnet18"``, ``"mobilenet_v2"``, or ``"plain"``:
-            seven convolutions that learn from nothing in minutes.
+        backbone: ``"resnet50"`` (the paper's), ``"resnet18"``, ``"mobilenet_v2"``,
+            ``"mobilenet_v3_small"``, or ``"plain"``: seven convolutions that learn from nothing in
+            minutes.
         weights: Name of torchvision weights, for example ``"IMAGENET1K_V2"`` (downloaded once by
             torchvision); a local ``.safetensors`` or ``.pth`` state dict of the torchvision model;
             or ``None`` for random weights.
@@ -132,13 +133,19 @@ def _split_resnet(net: Any) -> tuple[list[nn.Module], tuple[int, ...]]:
     return stages, (width, 2 * width, 4 * width, 8 * width)
 
 
-def _split_mobilenet(net: Any) -> tuple[list[nn.Module], tuple[int, ...]]:
+def _split_mobilenet_v2(net: Any) -> tuple[list[nn.Module], tuple[int, ...]]:
     layers = net.features
     return [layers[:4], layers[4:7], layers[7:14], layers[14:]], (24, 32, 96, 1280)
+
+
+def _split_mobilenet_v3(net: Any) -> tuple[list[nn.Module], tuple[int, ...]]:
+    layers = net.features
+    return [layers[:2], layers[2:4], layers[4:9], layers[9:]], (16, 24, 48, 576)
 
 
 _SPLITS: dict[str, Callable[[nn.Module], tuple[list[nn.Module], tuple[int, ...]]]] = {
     "resnet50": _split_resnet,
     "resnet18": _split_resnet,
-    "mobilenet_v2": _split_mobilenet,
+    "mobilenet_v2": _split_mobilenet_v2,
+    "mobilenet_v3_small": _split_mobilenet_v3,
 }

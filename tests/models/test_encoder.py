@@ -18,6 +18,10 @@ STAGES = {
         ["features.3", "features.6", "features.13", "features.18"],
         (24, 32, 96, 1280),
     ),
+    "mobilenet_v3_small": (
+        ["features.1", "features.3", "features.8", "features.12"],
+        (16, 24, 48, 576),
+    ),
 }
 BACKBONES = pytest.mark.parametrize("backbone", STAGES)
 

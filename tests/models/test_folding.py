@@ -24,7 +24,9 @@ def batch_norms(model):
     return sum(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "mobilenet_v2", "plain"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "plain"]
+)
 def test_the_same_answers_without_batch_norms(backbone, body):
     model = model_of(backbone, body)
     image = torch.rand(2, 3, 64, 64)
