@@ -171,6 +171,8 @@ def sees_with(model: BilayerHMR, network: MoveNet) -> bool:
     encoder = _patch_encoder(model)
     if encoder is None:
         return False
+    if encoder.network.stem.weight.device != network.stem.weight.device:
+        return False
     ours, theirs = encoder.network.state_dict(), network.state_dict()
     return all(name in theirs and torch.equal(x, theirs[name]) for name, x in ours.items())
 
